@@ -1,0 +1,95 @@
+"""Handwritten digits that come with scikit-learn: real data without a download.
+
+Source: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
+"""
+
+from functools import cached_property
+
+import numpy as np
+import torch
+from lightning import LightningDataModule
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.loader import tensor_loader
+from <<cookiecutter.package>>.engine.split import split_sha256
+
+NUM_TEST = 360  # the last ones, from writers who are not among the others
+
+
+class Digits(LightningDataModule):
+    """1 797 images (1, 8, 8), float32 in [0, 1], of the digits 0 to 9.
+
+    Test is the last 360 images; validation is drawn from the rest, each class in proportion.
+
+    Args:
+        batch_size: images per step and per device.
+        val_fraction: share of the training images kept for validation, between 0 and 1.
+        num_workers: processes that load batches; 0 loads in the training process.
+        split_seed: draws the validation images.
+        seed: orders the training batches.
+    """
+
+    num_classes = 10
+    input_shape = (1, 8, 8)
+    class_names = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
+
+    def __init__(
+        self,
+        batch_size: int = 32,
+        val_fraction: float = 0.2,
+        num_workers: int = 0,
+        split_seed: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not 0 < val_fraction < 1:
+            raise ConfigError(f"data.val_fraction must be between 0 and 1, got {val_fraction}")
+        if batch_size < 1:
+            raise ConfigError(f"data.batch_size must be at least 1, got {batch_size}")
+        if num_workers < 0:
+            raise ConfigError(f"data.num_workers must be at least 0, got {num_workers}")
+        self.batch_size = batch_size
+        self.val_fraction = val_fraction
+        self.num_workers = num_workers
+        self.split_seed = split_seed
+        self.seed = seed
+
+    @cached_property
+    def splits(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Images (N, 1, 8, 8), float32 in [0, 1], and labels (N,), int64, of train, val and test."""
+        digits = load_digits()
+        images = torch.from_numpy(digits.images / 16).float().unsqueeze(1)  # (1797, 1, 8, 8)
+        labels = torch.from_numpy(digits.target)
+        rest, test = np.split(np.arange(len(labels)), [-NUM_TEST])
+        train, val = train_test_split(
+            rest, test_size=self.val_fraction, stratify=labels[rest], random_state=self.split_seed
+        )
+        parts = {"train": train, "val": val, "test": test}
+        return {name: (images[indices], labels[indices]) for name, indices in parts.items()}
+
+    @property
+    def split_sha256(self) -> str:
+        return split_sha256(self.splits)
+
+    def train_dataloader(self) -> DataLoader:
+        return self.loader("train", shuffle=True)
+
+    def val_dataloader(self) -> DataLoader:
+        return self.loader("val", shuffle=False)
+
+    def test_dataloader(self) -> DataLoader:
+        return self.loader("test", shuffle=False)
+
+    def loader(self, split: str, *, shuffle: bool) -> DataLoader:
+        """Serve images (B, 1, 8, 8) and labels (B,) of one split."""
+        return tensor_loader(
+            *self.splits[split],
+            batch_size=self.batch_size,
+            shuffle=shuffle,
+            seed=self.seed,
+            num_workers=self.num_workers,
+        )

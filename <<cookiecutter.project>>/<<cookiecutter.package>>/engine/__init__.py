@@ -1,0 +1,1 @@
+"""The machinery: each guarantee is one file here and one entry in configs/."""

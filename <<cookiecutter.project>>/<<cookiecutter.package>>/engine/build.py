@@ -1,0 +1,140 @@
+"""Turn config into objects: a block with a `_target_` becomes what that target returns.
+
+This is the only place that calls Hydra's `instantiate`. Every block is checked against the signature of
+its target before anything is built, so that a misspelt key is one message and not a traceback.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
+
+import hydra.utils
+from omegaconf import DictConfig, OmegaConf
+
+from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.hydra_version import trusting
+
+PACKAGE = __name__.partition(".")[0]
+
+# What a config may name as `_target_`: a config can come from elsewhere and must not run any code it likes.
+TRUSTED = [f"{PACKAGE}.*", "lightning.Trainer", "lightning.pytorch.*", "torch.nn.*", "torch.optim.*", "torchmetrics.*"]
+
+# Keys of a scheduler block that are for Lightning, not for the scheduler itself.
+SCHEDULER_KEYS = {"interval", "frequency", "monitor"}
+
+
+def build(block: Mapping[str, Any], *, recursive: bool = True, **offered: Any) -> Any:
+    """Call `block["_target_"]` with the block's own values and return the result.
+
+    Args:
+        block: a config node, or the same as plain data.
+        recursive: build the blocks nested inside it too; False hands them over as plain dicts.
+        offered: values only the program knows. The target receives those that its signature names and
+            the block does not set itself.
+
+    Raises:
+        ConfigError: a library refused the values. An exception from your own package is passed on as it is.
+    """
+    target = block["_target_"]
+    accepted, _ = arguments(find(target))
+    given = {k: v for k, v in offered.items() if k in accepted and k not in block}
+    make = hydra.utils.instantiate(block, _partial_=True, _convert_="all", _recursive_=recursive, **trusting(TRUSTED))
+    try:
+        return make(**given)
+    except Exception as error:
+        if target.startswith(PACKAGE + "."):
+            raise
+        values = {k: v for k, v in block.items() if k != "_target_"}
+        raise ConfigError(f"{target} does not accept {values}: {error}") from error
+
+
+def check(cfg: DictConfig) -> None:
+    """Raise ConfigError for the first `_target_` that does not exist or would refuse its arguments."""
+    for key, block in blocks(OmegaConf.to_container(cfg, resolve=True), key=""):
+        target = block["_target_"]
+        if not any(target.startswith(prefix.removesuffix("*")) for prefix in TRUSTED):
+            raise ConfigError(f"{key}._target_: {target} is not in TRUSTED of {PACKAGE}/engine/build.py; add it there")
+        try:
+            accepted, open_ended = arguments(find(target))
+        except ConfigError as error:
+            raise ConfigError(f"{key}._target_: {error}") from error
+        for name, value in block.items():
+            if name.startswith("_") or (key == "scheduler" and name in SCHEDULER_KEYS):
+                continue
+            if name not in accepted and not open_ended:
+                raise ConfigError(
+                    f"{key}.{name} is not an argument of {target}{did_you_mean(name, accepted)}\n"
+                    f"It takes: {', '.join(accepted)}"
+                )
+            if name in accepted and not fits(value, accepted[name].annotation):
+                kind = inspect.formatannotation(accepted[name].annotation)
+                raise ConfigError(f"{key}.{name} must be {kind}, got {value!r}")
+
+
+def blocks(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every dict with a `_target_` in a plain config, with its dotted key."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield key, node
+        for name, child in node.items():
+            yield from blocks(child, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list):
+        for position, child in enumerate(node):
+            yield from blocks(child, f"{key}[{position}]")
+
+
+def find(target: str) -> Callable[..., Any]:
+    """Import the class or function called `target`, as in `torch.optim.AdamW`.
+
+    Raises:
+        ConfigError: there is none. An error inside a module that does exist is passed on as it is.
+    """
+    module_name, _, name = target.rpartition(".")
+    try:
+        module = import_module(module_name)
+    except (ModuleNotFoundError, ValueError) as error:
+        if isinstance(error, ModuleNotFoundError) and not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # the module is there, and imports another that is not
+        raise ConfigError(f"{target} does not exist: there is no module {module_name!r}") from error
+    if not hasattr(module, name):
+        raise ConfigError(f"{target} does not exist{did_you_mean(name, dir(module))}")
+    return getattr(module, name)
+
+
+def arguments(target: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], bool]:
+    """Return the named arguments of a class or function, and whether it takes any others as well.
+
+    A `**kwargs` is followed to the `__init__` of the parent class.
+    """
+    if inspect.isclass(target):
+        functions = [vars(cls)["__init__"] for cls in target.__mro__ if "__init__" in vars(cls)]
+    else:
+        functions = [target]
+    accepted: dict[str, inspect.Parameter] = {}
+    for function in functions:
+        parameters = inspect.signature(function).parameters.values()
+        for parameter in parameters:
+            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                accepted.setdefault(parameter.name, parameter)
+        if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
+            accepted.pop("self", None)
+            return accepted, False
+    accepted.pop("self", None)
+    return accepted, True
+
+
+def fits(value: Any, annotation: Any) -> bool:
+    """Say whether a number, string, flag or null has the annotated type; anything else passes."""
+    kinds = set(get_args(annotation)) if get_origin(annotation) in (Union, UnionType) else {annotation}
+    if not kinds <= {int, float, str, bool, NoneType}:
+        return True
+    return type(value) in kinds or (type(value) is int and float in kinds)
+
+
+def did_you_mean(name: str, known: Any) -> str:
+    """Return `; did you mean ...?` with the nearest of the known names, or nothing."""
+    near = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -1,0 +1,45 @@
+"""Find a checkpoint and read it as plain data."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningModule
+
+from <<cookiecutter.package>>.engine.errors import ConfigError
+
+
+def find_checkpoint(run_dir: Path, which: str) -> Path:
+    """Return `checkpoints/{which}.ckpt` of a run, or `which` itself when it is the path of a file."""
+    path = run_dir / "checkpoints" / f"{which}.ckpt"
+    if path.is_file():
+        return path
+    if Path(which).is_file():
+        return Path(which)
+    present = sorted(file.stem for file in (run_dir / "checkpoints").glob("*.ckpt"))
+    raise ConfigError(
+        f"checkpoint={which} is neither a file nor one of {run_dir}: {', '.join(present) or 'it has none'}"
+    )
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU; it holds numbers, strings, lists, dicts and tensors only."""
+    if not Path(path).is_file():
+        raise ConfigError(f"checkpoint={path} does not exist (relative to {Path.cwd()})")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint["state_dict"]
+    except Exception as error:
+        raise ConfigError(
+            f"checkpoint={path} cannot be read, it is truncated or not a checkpoint of this project: {error}"
+        ) from error
+    return checkpoint
+
+
+def load_weights(model: LightningModule, path: str | Path) -> None:
+    """Copy the weights of a checkpoint into a model of the same layers."""
+    state = read_checkpoint(path)["state_dict"]
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise ConfigError(f"checkpoint={path} holds the weights of another model. {error}") from error

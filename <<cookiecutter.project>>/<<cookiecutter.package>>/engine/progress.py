@@ -1,0 +1,46 @@
+"""What a run says while it trains: a bar in a terminal, and one line per epoch anywhere."""
+
+import sys
+import time
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+
+
+class Progress(TQDMProgressBar):
+    """A bar that vanishes when training ends, and a line per epoch that stays; outside a terminal only the lines.
+
+    Args:
+        refresh_rate: batches between two updates of the bar.
+    """
+
+    def __init__(self, refresh_rate: int = 20) -> None:
+        super().__init__(refresh_rate=refresh_rate if sys.stdout.isatty() else 0)
+
+    def init_train_tqdm(self) -> Tqdm:
+        bar = super().init_train_tqdm()
+        bar.leave = False
+        return bar
+
+    def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
+        super().on_train_epoch_start(trainer, *args)
+        self.epoch_started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        width = len(str(trainer.max_epochs))
+        words = [f"epoch {trainer.current_epoch + 1:{width}}/{trainer.max_epochs}"]
+        for name in ("train/loss", *(key for key in trainer.logged_metrics if key.startswith("val/"))):
+            if name in trainer.callback_metrics:
+                words.append(f"{name} {trainer.callback_metrics[name]:.4f}")
+        words.append(f"{time.perf_counter() - self.epoch_started:.1f} s")
+        with Tqdm.external_write_mode():  # a bar moves out of the way
+            print("  ".join(words), flush=True)
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)  # the version of a logger says nothing here
+        return metrics

@@ -1,0 +1,133 @@
+"""The main path: train a model and test it, or score it again."""
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig, OmegaConf
+
+from <<cookiecutter.package>>.engine.accelerator import check_accelerator
+from <<cookiecutter.package>>.engine.build import build, check
+from <<cookiecutter.package>>.engine.checkpoints import find_checkpoint, load_weights, read_checkpoint
+from <<cookiecutter.package>>.engine.console import be_quiet, print_metrics, print_next
+from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.provenance import git_state, versions
+from <<cookiecutter.package>>.engine.run_folder import load_config, load_summary, open_run, save_config
+
+TRAINING = ("loss", "metrics", "optimizer", "scheduler")  # what a model receives as plain data, if it takes it
+
+Metrics = dict[str, dict[str, Any]]  # by name: its value and its num_samples
+
+
+def train(cfg: DictConfig) -> float | None:
+    """Fit the model, test its best checkpoint, record both; return the best monitored score."""
+    be_quiet()
+    check(cfg)
+    check_accelerator(cfg.trainer.accelerator)
+    set_seed(cfg)
+    data = build(cfg.data)
+    model = build_model(cfg, data)
+    if cfg.checkpoint is not None:
+        load_weights(model, cfg.checkpoint)
+
+    with open_run(cfg) as run:
+        trainer = build(
+            cfg.trainer,
+            callbacks=[build(block) for block in cfg.callbacks.values() if block],
+            logger=[build(block) for block in cfg.logger.values() if block],
+            enable_checkpointing=bool(cfg.callbacks.get("checkpoint")),
+            default_root_dir=cfg.run_dir,
+        )
+        save_config(cfg, run)
+        run.record(status="running", name=cfg.name, seed=cfg.seed, versions=versions(), git=git_state())
+
+        trainer.fit(model, datamodule=data)
+        score, metrics = best_score(trainer)
+        best = getattr(trainer.checkpoint_callback, "best_model_path", "") or None
+        if cfg.test:
+            trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
+            metrics |= split_metrics(trainer, "test")
+        run.record(
+            metrics=metrics,
+            checkpoint=best and str(Path(best).relative_to(Path(cfg.run_dir).absolute())),
+            split_sha256=getattr(data, "split_sha256", None),
+        )
+    print_metrics(metrics)
+    print_next(run.path)
+    return score
+
+
+def evaluate(cfg: DictConfig) -> Metrics:
+    """Score a checkpoint of a run on one split of the data it was trained with."""
+    be_quiet()
+    if cfg.split not in ("test", "val"):
+        raise ConfigError(f"split must be test or val, got {cfg.split!r}")
+    run_cfg = load_config(cfg.run)
+    run_cfg.trainer.merge_with(cfg.trainer)
+    check(run_cfg)
+    check_accelerator(run_cfg.trainer.accelerator)
+    set_seed(run_cfg)
+    checkpoint = find_checkpoint(Path(cfg.run), cfg.checkpoint)
+    read_checkpoint(checkpoint)  # a broken file is said before anything is built
+    data = build(run_cfg.data)
+    check_split(data, load_summary(cfg.run))
+    model = build_model(run_cfg, data)
+    progress = run_cfg.callbacks.get("progress")
+    trainer = build(
+        run_cfg.trainer,
+        callbacks=[build(progress)] if progress else [],
+        logger=False,
+        enable_checkpointing=False,
+    )
+    score = trainer.test if cfg.split == "test" else trainer.validate
+    score(model, datamodule=data, ckpt_path=checkpoint, verbose=False)
+    metrics = split_metrics(trainer, cfg.split)
+    print_metrics(metrics)
+    return metrics
+
+
+def set_seed(cfg: DictConfig) -> None:
+    """Seed Python, numpy and torch, the loader's processes included; draw a seed when `cfg.seed` is null."""
+    if cfg.seed is None and rank_zero_only.rank == 0:
+        cfg.seed = secrets.randbelow(2**32)  # Lightning hands it to the other processes
+    elif cfg.seed is not None and not (type(cfg.seed) is int and 0 <= cfg.seed < 2**32):
+        raise ConfigError(f"seed must be a whole number from 0 to {2**32 - 1}, or null, got {cfg.seed!r}")
+    cfg.seed = seed_everything(cfg.seed, workers=True, verbose=False)
+
+
+def build_model(cfg: DictConfig, data: LightningDataModule) -> LightningModule:
+    """Build the model of the config for the shape of the data."""
+    shape = {name: getattr(data, name) for name in ("num_classes", "input_shape") if hasattr(data, name)}
+    training = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in TRAINING if cfg[name]}
+    return build(cfg.model, recursive=False, **shape, **training)
+
+
+def best_score(trainer: Trainer) -> tuple[float | None, Metrics]:
+    """Return what the best checkpoint scored on validation, as a number and as an entry of the summary."""
+    callback = trainer.checkpoint_callback
+    if callback is None or callback.best_model_score is None:
+        return None, {}
+    score = callback.best_model_score
+    num_samples = trainer.callback_metrics.get(f"{callback.monitor.partition('/')[0]}/num_samples")
+    entry = {"value": score.item(), "num_samples": None if num_samples is None else int(num_samples)}
+    return score.item(), {callback.monitor: entry}
+
+
+def split_metrics(trainer: Trainer, split: str) -> Metrics:
+    """Return each metric just measured on a split, with the number of samples behind it."""
+    values = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith(f"{split}/")}
+    num_samples = values.pop(f"{split}/num_samples", None)
+    num_samples = None if num_samples is None else int(num_samples)
+    return {name: {"value": value, "num_samples": num_samples} for name, value in values.items()}
+
+
+def check_split(data: LightningDataModule, summary: dict[str, Any]) -> None:
+    """Raise ConfigError when the data is not what the run was trained with."""
+    recorded, current = summary.get("split_sha256"), getattr(data, "split_sha256", None)
+    if recorded and current and recorded != current:
+        raise ConfigError(
+            f"the data has changed since the run: its split_sha256 was {recorded[:12]}, now it is {current[:12]}. "
+            "Samples of this split may have been trained on; bring the old data back, or train again"
+        )

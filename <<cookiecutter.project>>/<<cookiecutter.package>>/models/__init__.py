@@ -1,0 +1,1 @@
+"""Yours: one file per model, each a LightningModule."""

@@ -1,0 +1,36 @@
+"""A small convolutional network."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from <<cookiecutter.package>>.models.classifier import Classifier
+
+
+class CNN(Classifier):
+    """Three 3x3 convolutions, global average pooling, one linear layer."""
+
+    def __init__(self, channels: int = 64, **training: Any) -> None:
+        super().__init__(**training)
+        in_channels = self.hparams.input_shape[0]
+        self.features = nn.Sequential(
+            conv_block(in_channels, channels // 2),
+            conv_block(channels // 2, channels),
+            nn.MaxPool2d(2),
+            conv_block(channels, channels),
+        )
+        self.head = nn.Linear(channels, self.hparams.num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (B, C, H, W), float32, to logits (B, num_classes)."""
+        features = self.features(images)  # (B, channels, H / 2, W / 2)
+        return self.head(features.mean(dim=(2, 3)))
+
+
+def conv_block(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Convolve 3x3, normalise, rectify; height and width stay."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )

@@ -1,0 +1,30 @@
+"""A fully connected network."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from torch import Tensor, nn
+
+from <<cookiecutter.package>>.models.classifier import Classifier
+
+
+class MLP(Classifier):
+    """Flatten, then hidden layers with batch norm, ReLU and dropout, then one linear layer."""
+
+    def __init__(self, hidden_sizes: Sequence[int] = (256, 128), dropout: float = 0.1, **training: Any) -> None:
+        super().__init__(**training)
+        sizes = [math.prod(self.hparams.input_shape), *hidden_sizes]
+        self.hidden = nn.Sequential(
+            *(
+                nn.Sequential(nn.Linear(m, n, bias=False), nn.BatchNorm1d(n), nn.ReLU(), nn.Dropout(dropout))
+                for m, n in pairwise(sizes)
+            )
+        )
+        self.head = nn.Linear(sizes[-1], self.hparams.num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (B, C, H, W), float32, to logits (B, num_classes)."""
+        features = self.hidden(images.flatten(start_dim=1))  # (B, C * H * W) -> (B, hidden_sizes[-1])
+        return self.head(features)

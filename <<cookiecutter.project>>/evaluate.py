@@ -1,0 +1,23 @@
+"""Score a checkpoint of a finished run.
+
+python evaluate.py run=runs/baseline                     # the best checkpoint on the test split
+python evaluate.py run=runs/baseline split=val checkpoint=last
+python evaluate.py run=runs/baseline trainer.accelerator=cpu
+"""
+
+import hydra
+from omegaconf import DictConfig
+
+from <<cookiecutter.package>>.engine.hydra_version import VERSION_BASE
+
+
+@hydra.main(config_path="configs", config_name="evaluate", **VERSION_BASE)
+def main(cfg: DictConfig) -> None:
+    """Print the metrics of one split."""
+    from <<cookiecutter.package>>.engine.run import evaluate  # torch loads here, once the config composes
+
+    evaluate(cfg)
+
+
+if __name__ == "__main__":
+    main()

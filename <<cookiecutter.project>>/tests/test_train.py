@@ -1,0 +1,137 @@
+"""A run trains, tests, records itself, and can be scored again by another process."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from <<cookiecutter.package>>.engine.build import find
+from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.run import train
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def run(compose_config):
+    """A short, named run."""
+    cfg = compose_config("name=short", "trainer.max_epochs=2", "trainer.accelerator=cpu")
+    score = train(cfg)
+    return Path(cfg.run_dir), score
+
+
+def summary_of(run_dir):
+    return json.loads((run_dir / "summary.json").read_text())
+
+
+def test_a_run_records_what_it_did(run):
+    run_dir, score = run
+    summary = summary_of(run_dir)
+    assert summary["status"] == "finished"
+    assert summary["name"] == "short"
+    assert summary["seed"] == 0
+    assert summary["seconds"] > 0
+    assert len(summary["split_sha256"]) == 64
+    assert summary["versions"]["torch"] == torch.__version__
+    assert summary["metrics"]["val/loss"]["value"] == score
+    assert (run_dir / summary["checkpoint"]).is_file()
+    assert OmegaConf.load(run_dir / "config.yaml").trainer.max_epochs == 2
+    with (run_dir / "metrics.csv").open() as file:
+        assert {"epoch", "step", "lr", "train/loss", "val/loss", "val/accuracy"} <= next(csv.DictReader(file)).keys()
+
+
+def test_accuracy_is_correct_over_total_on_the_whole_split(run, compose_config):
+    run_dir, _ = run
+    cfg = OmegaConf.load(run_dir / "config.yaml")
+    model = find(cfg.model._target_).load_from_checkpoint(run_dir / "checkpoints" / "best.ckpt", map_location="cpu")
+    images, labels = find(cfg.data._target_)().splits["test"]
+    model.eval()
+    with torch.no_grad():
+        correct = (model(images).argmax(dim=1) == labels).sum().item()
+    recorded = summary_of(run_dir)["metrics"]["test/accuracy"]
+    assert recorded["num_samples"] == len(labels)
+    assert recorded["value"] == pytest.approx(correct / len(labels), abs=1e-6)
+
+
+def test_evaluate_prints_the_numbers_of_the_runs_own_test_from_another_process(run):
+    run_dir, _ = run
+    command = [sys.executable, "-W", "error::UserWarning:hydra", "evaluate.py", f"run={run_dir}"]
+    printed = subprocess.run(
+        [*command, "trainer.accelerator=cpu"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    for name, metric in summary_of(run_dir)["metrics"].items():
+        if name.startswith("test/"):
+            assert f"{name:<16}{metric['value']:>8.4f}{metric['num_samples']:>10}" in printed
+
+
+def test_every_checkpoint_holds_plain_data_and_loads_without_a_config(run):
+    run_dir, _ = run
+    script = (
+        "import sys, torch\n"
+        "from <<cookiecutter.package>>.models.cnn import CNN\n"
+        "for path in sys.argv[1:]:\n"
+        "    torch.load(path, weights_only=True)\n"
+        "    CNN.load_from_checkpoint(path, weights_only=True)\n"
+    )
+    paths = [str(path) for path in (run_dir / "checkpoints").glob("*.ckpt")]
+    assert {Path(path).name for path in paths} == {"best.ckpt", "last.ckpt"}
+    subprocess.run([sys.executable, "-c", script, *paths], cwd=ROOT, check=True)
+
+
+def test_a_name_that_is_taken_is_refused_unless_overwritten(run, compose_config):
+    run_dir, _ = run
+    before = (run_dir / "summary.json").read_bytes()
+    with pytest.raises(ConfigError, match="name=short is taken"):
+        train(compose_config("name=short", "trainer=debug"))
+    assert (run_dir / "summary.json").read_bytes() == before
+
+    cfg = compose_config("name=twice", "trainer=debug", "test=false")
+    train(cfg)
+    train(compose_config("name=twice", "trainer=debug", "test=false", "overwrite=true"))
+    assert len(list(Path(cfg.runs_dir).glob("twice*"))) == 2
+
+
+def test_training_can_start_from_the_weights_of_a_checkpoint(run, compose_config):
+    run_dir, score = run
+    weights = run_dir / "checkpoints" / "best.ckpt"
+    again = train(compose_config(f"checkpoint={weights}", "trainer.max_epochs=1", "optimizer.lr=1e-6", "test=false"))
+    assert again is not None
+    assert again < 1.5 * score
+    with pytest.raises(ConfigError, match="weights of another model"):
+        train(compose_config(f"checkpoint={weights}", "model=mlp"))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint"])
+def test_a_broken_checkpoint_is_one_message(compose_config, tmp_path, content):
+    path = tmp_path / "broken.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"broken.ckpt cannot be read"):
+        train(compose_config(f"checkpoint={path}"))
+
+
+def test_the_same_seed_gives_the_same_weights_and_seed_zero_counts(compose_config):
+    def weights(seed):
+        cfg = compose_config(f"seed={seed}", "trainer=debug", "trainer.accelerator=cpu", "test=false")
+        train(cfg)
+        return torch.load(Path(cfg.run_dir) / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+    first, second, other = weights(0), weights(0), weights(1)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert not torch.equal(first["head.weight"], other["head.weight"])
+
+
+def test_an_error_in_the_model_keeps_its_type_and_marks_the_run_as_failed(compose_config, monkeypatch):
+    cfg = compose_config("trainer=debug")
+
+    def broken(self, images):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(find(cfg.model._target_), "forward", broken)
+    with pytest.raises(ZeroDivisionError):
+        train(cfg)
+    assert summary_of(Path(cfg.run_dir))["status"] == "failed"

@@ -1,0 +1,25 @@
+"""Train a model, then test its best checkpoint.
+
+python train.py                                          # everything as in configs/train.yaml
+python train.py model=mlp optimizer.lr=1e-2              # swap a file, change a value
+python train.py trainer.accelerator=gpu trainer.devices=2
+python train.py name=baseline seed=1                     # writes runs/baseline/
+python train.py --help                                   # every choice and every key
+"""
+
+import hydra
+from omegaconf import DictConfig
+
+from <<cookiecutter.package>>.engine.hydra_version import VERSION_BASE
+
+
+@hydra.main(config_path="configs", config_name="train", **VERSION_BASE)
+def main(cfg: DictConfig) -> float | None:
+    """Return the monitored score of the best checkpoint."""
+    from <<cookiecutter.package>>.engine.run import train  # torch loads here, once the config composes
+
+    return train(cfg)
+
+
+if __name__ == "__main__":
+    main()
