@@ -17,8 +17,6 @@ from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.loader import tensor_loader
 from <<cookiecutter.package>>.engine.split import split_sha256
 
-NUM_TEST = 360  # the last ones, from writers who are not among the others
-
 
 class Digits(LightningDataModule):
     """1 797 images (1, 8, 8), float32 in [0, 1], of the digits 0 to 9.
@@ -38,25 +36,18 @@ class Digits(LightningDataModule):
     class_names = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 
     def __init__(
-        self,
-        batch_size: int = 32,
-        val_fraction: float = 0.2,
-        num_workers: int = 0,
-        split_seed: int = 0,
-        seed: int = 0,
+        self, batch_size: int = 32, val_fraction: float = 0.2, num_workers: int = 0, split_seed: int = 0, seed: int = 0
     ) -> None:
         super().__init__()
-        if not 0 < val_fraction < 1:
-            raise ConfigError(f"data.val_fraction must be between 0 and 1, got {val_fraction}")
         if batch_size < 1:
             raise ConfigError(f"data.batch_size must be at least 1, got {batch_size}")
+        if not 0 < val_fraction < 1:
+            raise ConfigError(f"data.val_fraction must be between 0 and 1, got {val_fraction}")
         if num_workers < 0:
             raise ConfigError(f"data.num_workers must be at least 0, got {num_workers}")
-        self.batch_size = batch_size
+        self.loading = {"batch_size": batch_size, "num_workers": num_workers, "seed": seed}
         self.val_fraction = val_fraction
-        self.num_workers = num_workers
         self.split_seed = split_seed
-        self.seed = seed
 
     @cached_property
     def splits(self) -> dict[str, tuple[Tensor, Tensor]]:
@@ -64,7 +55,7 @@ class Digits(LightningDataModule):
         digits = load_digits()
         images = torch.from_numpy(digits.images / 16).float().unsqueeze(1)  # (1797, 1, 8, 8)
         labels = torch.from_numpy(digits.target)
-        rest, test = np.split(np.arange(len(labels)), [-NUM_TEST])
+        rest, test = np.split(np.arange(len(labels)), [-360])  # the last 360 come from other writers
         train, val = train_test_split(
             rest, test_size=self.val_fraction, stratify=labels[rest], random_state=self.split_seed
         )
@@ -76,20 +67,10 @@ class Digits(LightningDataModule):
         return split_sha256(self.splits)
 
     def train_dataloader(self) -> DataLoader:
-        return self.loader("train", shuffle=True)
+        return tensor_loader(*self.splits["train"], shuffle=True, **self.loading)
 
     def val_dataloader(self) -> DataLoader:
-        return self.loader("val", shuffle=False)
+        return tensor_loader(*self.splits["val"], shuffle=False, **self.loading)
 
     def test_dataloader(self) -> DataLoader:
-        return self.loader("test", shuffle=False)
-
-    def loader(self, split: str, *, shuffle: bool) -> DataLoader:
-        """Serve images (B, 1, 8, 8) and labels (B,) of one split."""
-        return tensor_loader(
-            *self.splits[split],
-            batch_size=self.batch_size,
-            shuffle=shuffle,
-            seed=self.seed,
-            num_workers=self.num_workers,
-        )
+        return tensor_loader(*self.splits["test"], shuffle=False, **self.loading)

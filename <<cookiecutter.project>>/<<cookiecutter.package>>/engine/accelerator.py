@@ -15,10 +15,8 @@ def check_accelerator(requested: str) -> None:
     if requested == "auto" or requested in present or (requested == "gpu" and present & {"cuda", "mps"}):
         return
     if requested not in {"gpu", *known}:
-        choices = ", ".join(sorted({"auto", "gpu", *known}))
-        raise ConfigError(f"trainer.accelerator must be one of {choices}, got {requested!r}")
-    build = "" if torch.version.cuda or torch.version.hip else ", which is a build without GPU support"
+        raise ConfigError(f"trainer.accelerator must be auto, gpu or one of {', '.join(known)}, got {requested!r}")
     raise ConfigError(
-        f"trainer.accelerator={requested}, but this machine offers only {', '.join(sorted(present))} "
-        f"({os.cpu_count()} cores) to torch {torch.__version__}{build}. Use trainer.accelerator=auto"
+        f"trainer.accelerator={requested}, but this machine offers only {', '.join(sorted(present))} ({os.cpu_count()} "
+        f"cores) to torch {torch.__version__} (built for CUDA {torch.version.cuda}). Use trainer.accelerator=auto"
     )

@@ -25,6 +25,8 @@ TRUSTED = [f"{PACKAGE}.*", "lightning.Trainer", "lightning.pytorch.*", "torch.nn
 # Keys of a scheduler block that are for Lightning, not for the scheduler itself.
 SCHEDULER_KEYS = {"interval", "frequency", "monitor"}
 
+NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
 
 def build(block: Mapping[str, Any], *, recursive: bool = True, **offered: Any) -> Any:
     """Call `block["_target_"]` with the block's own values and return the result.
@@ -57,10 +59,7 @@ def check(cfg: DictConfig) -> None:
         target = block["_target_"]
         if not any(target.startswith(prefix.removesuffix("*")) for prefix in TRUSTED):
             raise ConfigError(f"{key}._target_: {target} is not in TRUSTED of {PACKAGE}/engine/build.py; add it there")
-        try:
-            accepted, open_ended = arguments(find(target))
-        except ConfigError as error:
-            raise ConfigError(f"{key}._target_: {error}") from error
+        accepted, open_ended = arguments(find(target, f"{key}._target_: "))
         for name, value in block.items():
             if name.startswith("_") or (key == "scheduler" and name in SCHEDULER_KEYS):
                 continue
@@ -86,21 +85,21 @@ def blocks(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from blocks(child, f"{key}[{position}]")
 
 
-def find(target: str) -> Callable[..., Any]:
+def find(target: str, where: str = "") -> Callable[..., Any]:
     """Import the class or function called `target`, as in `torch.optim.AdamW`.
 
     Raises:
-        ConfigError: there is none. An error inside a module that does exist is passed on as it is.
+        ConfigError: there is none; `where` begins the message. An error inside a module that does exist is passed on as it is.
     """
     module_name, _, name = target.rpartition(".")
     try:
         module = import_module(module_name)
-    except (ModuleNotFoundError, ValueError) as error:
-        if isinstance(error, ModuleNotFoundError) and not f"{module_name}.".startswith(f"{error.name}."):
+    except ModuleNotFoundError as error:
+        if not f"{module_name}.".startswith(f"{error.name}."):
             raise  # the module is there, and imports another that is not
-        raise ConfigError(f"{target} does not exist: there is no module {module_name!r}") from error
+        raise ConfigError(f"{where}{target} does not exist: there is no module {module_name!r}") from error
     if not hasattr(module, name):
-        raise ConfigError(f"{target} does not exist{did_you_mean(name, dir(module))}")
+        raise ConfigError(f"{where}{target} does not exist{did_you_mean(name, dir(module))}")
     return getattr(module, name)
 
 
@@ -109,20 +108,15 @@ def arguments(target: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter],
 
     A `**kwargs` is followed to the `__init__` of the parent class.
     """
+    functions = [target]
     if inspect.isclass(target):
         functions = [vars(cls)["__init__"] for cls in target.__mro__ if "__init__" in vars(cls)]
-    else:
-        functions = [target]
     accepted: dict[str, inspect.Parameter] = {}
     for function in functions:
-        parameters = inspect.signature(function).parameters.values()
-        for parameter in parameters:
-            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                accepted.setdefault(parameter.name, parameter)
-        if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
-            accepted.pop("self", None)
+        parameters = inspect.signature(function).parameters
+        accepted = {name: p for name, p in parameters.items() if p.kind in NAMED and name != "self"} | accepted
+        if all(p.kind != p.VAR_KEYWORD for p in parameters.values()):
             return accepted, False
-    accepted.pop("self", None)
     return accepted, True
 
 

@@ -11,15 +11,11 @@ from <<cookiecutter.package>>.engine.errors import ConfigError
 
 def find_checkpoint(run_dir: Path, which: str) -> Path:
     """Return `checkpoints/{which}.ckpt` of a run, or `which` itself when it is the path of a file."""
-    path = run_dir / "checkpoints" / f"{which}.ckpt"
-    if path.is_file():
-        return path
-    if Path(which).is_file():
-        return Path(which)
-    present = sorted(file.stem for file in (run_dir / "checkpoints").glob("*.ckpt"))
-    raise ConfigError(
-        f"checkpoint={which} is neither a file nor one of {run_dir}: {', '.join(present) or 'it has none'}"
-    )
+    for path in (run_dir / "checkpoints" / f"{which}.ckpt", Path(which)):
+        if path.is_file():
+            return path
+    present = ", ".join(sorted(file.stem for file in (run_dir / "checkpoints").glob("*.ckpt"))) or "none"
+    raise ConfigError(f"checkpoint must be a file or one of those in {run_dir} ({present}), got {which!r}")
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -27,19 +23,14 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not Path(path).is_file():
         raise ConfigError(f"checkpoint={path} does not exist (relative to {Path.cwd()})")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        checkpoint["state_dict"]
+        return {"state_dict": {}} | torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ConfigError(
-            f"checkpoint={path} cannot be read, it is truncated or not a checkpoint of this project: {error}"
-        ) from error
-    return checkpoint
+        raise ConfigError(f"checkpoint={path} cannot be read: it is truncated or of another kind. {error}") from error
 
 
 def load_weights(model: LightningModule, path: str | Path) -> None:
     """Copy the weights of a checkpoint into a model of the same layers."""
-    state = read_checkpoint(path)["state_dict"]
     try:
-        model.load_state_dict(state)
+        model.load_state_dict(read_checkpoint(path)["state_dict"])
     except RuntimeError as error:
         raise ConfigError(f"checkpoint={path} holds the weights of another model. {error}") from error

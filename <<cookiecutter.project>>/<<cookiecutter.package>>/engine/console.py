@@ -2,26 +2,29 @@
 
 import logging
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
 
+UNHELPFUL = (
+    ".*does not have many workers.*",  # data in memory needs none
+    ".*is smaller than the logging interval.*",  # the epoch's own metrics are logged all the same
+    ".*logs directory .* exists and is not empty.*",  # the run folder is made for this run
+    ".*LeafSpec.*is deprecated.*",  # Lightning 2.6 on a recent torch
+)
+
 
 def be_quiet() -> None:
     """Hide Lightning's announcements and the warnings that nobody can act on."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers.*",  # data in memory needs none
-        ".*is smaller than the logging interval.*",  # the epoch's own metrics are logged all the same
-        ".*LeafSpec.*is deprecated.*",  # Lightning 2.6 on a recent torch
-    ):
+    for library in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    for message in UNHELPFUL:
         warnings.filterwarnings("ignore", message)
 
 
 @rank_zero_only
-def print_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> None:
+def print_metrics(metrics: dict[str, dict[str, Any]]) -> None:
     """Print one line per metric: name, value, number of samples it was measured on."""
     print(f"\n{'metric':<16}{'value':>8}{'samples':>10}")
     for name, metric in metrics.items():
@@ -31,5 +34,4 @@ def print_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> None:
 @rank_zero_only
 def print_next(run_dir: Path) -> None:
     """Print where the run is and what to try now."""
-    print(f"\nrun   {run_dir}")
-    print(f"next  python evaluate.py run={run_dir} split=val")
+    print(f"\nrun   {run_dir}\nnext  python evaluate.py run={run_dir} split=val")

@@ -7,25 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, distributed
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
-
-
-class TensorBatches(Dataset[tuple[Tensor, ...]]):
-    """Tensors of equal length, indexed with a whole batch of positions at once."""
-
-    def __init__(self, *tensors: Tensor) -> None:
-        self.tensors = tensors
-
-    def __len__(self) -> int:
-        return len(self.tensors[0])
-
-    def __getitem__(self, indices: Tensor) -> tuple[Tensor, ...]:
-        """Return the rows of each tensor at indices (B,), int64."""
-        return tuple(tensor[indices] for tensor in self.tensors)
+from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 
 class BatchOrder(DistributedSampler[Any]):
-    """The batches of an epoch, each a tensor of indices (B,), shared out among the processes.
+    """The batches of an epoch, each a tensor of indices (B,), int64, shared out among the processes.
 
     Shuffled (training), the order is a function of (seed, epoch) alone, all batches have `batch_size`
     samples, and the few left over are not used in that epoch. In order (evaluation), each sample is served
@@ -33,17 +19,12 @@ class BatchOrder(DistributedSampler[Any]):
     samples to fill up the last batch and falsify the metrics. Every process gets as many batches as the others.
     """
 
-    def __init__(self, dataset: TensorBatches, batch_size: int, *, shuffle: bool, seed: int) -> None:
+    def __init__(self, dataset: TensorDataset, batch_size: int, *, shuffle: bool, seed: int) -> None:
         running = distributed.is_available() and distributed.is_initialized()
-        super().__init__(
-            dataset,
-            num_replicas=distributed.get_world_size() if running else 1,
-            rank=distributed.get_rank() if running else 0,
-            shuffle=shuffle,
-            seed=seed,
-        )
+        rank, world_size = (distributed.get_rank(), distributed.get_world_size()) if running else (0, 1)
+        super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed)
         self.size = len(dataset)
-        self.samples_per_step = batch_size * self.num_replicas
+        self.samples_per_step = batch_size * world_size
 
     def __len__(self) -> int:
         if self.shuffle:
@@ -52,8 +33,7 @@ class BatchOrder(DistributedSampler[Any]):
 
     def __iter__(self) -> Iterator[Tensor]:
         order = np.arange(self.size)
-        if self.shuffle:
-            # Lightning sets self.epoch before each epoch.
+        if self.shuffle:  # Lightning sets self.epoch before each epoch
             order = np.random.default_rng((self.seed, self.epoch)).permutation(order)
             order = order[: len(self) * self.samples_per_step]
         share = torch.from_numpy(order[self.rank :: self.num_replicas])
@@ -64,11 +44,11 @@ def tensor_loader(
     *tensors: Tensor, batch_size: int, shuffle: bool, seed: int, num_workers: int = 0
 ) -> DataLoader[tuple[Tensor, ...]]:
     """Return a DataLoader over tensors of equal length; each batch is a tuple with a part of each."""
-    dataset = TensorBatches(*tensors)
+    dataset = TensorDataset(*tensors)
     return DataLoader(
         dataset=dataset,
         sampler=BatchOrder(dataset, batch_size, shuffle=shuffle, seed=seed),
-        batch_size=None,  # the sampler already yields whole batches
+        batch_size=None,  # the sampler yields whole batches, and each tensor is indexed with one at once
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
     )

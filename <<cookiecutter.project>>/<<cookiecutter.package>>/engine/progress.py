@@ -7,6 +7,7 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+from lightning.pytorch.utilities import rank_zero_only
 
 
 class Progress(TQDMProgressBar):
@@ -26,11 +27,11 @@ class Progress(TQDMProgressBar):
 
     def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
         super().on_train_epoch_start(trainer, *args)
+        self.train_progress_bar.set_description(f"Epoch {trainer.current_epoch + 1}")
         self.epoch_started = time.perf_counter()
 
+    @rank_zero_only
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero:
-            return
         width = len(str(trainer.max_epochs))
         words = [f"epoch {trainer.current_epoch + 1:{width}}/{trainer.max_epochs}"]
         for name in ("train/loss", *(key for key in trainer.logged_metrics if key.startswith("val/"))):
@@ -39,8 +40,3 @@ class Progress(TQDMProgressBar):
         words.append(f"{time.perf_counter() - self.epoch_started:.1f} s")
         with Tqdm.external_write_mode():  # a bar moves out of the way
             print("  ".join(words), flush=True)
-
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        metrics = super().get_metrics(trainer, pl_module)
-        metrics.pop("v_num", None)  # the version of a logger says nothing here
-        return metrics

@@ -14,15 +14,11 @@ def versions() -> dict[str, str]:
 
 
 def git_state() -> dict[str, str | bool] | None:
-    """Return the commit of the project and whether files differ from it; None outside a git repository."""
-    commit = git("rev-parse", "HEAD")
-    return None if commit is None else {"commit": commit, "dirty": bool(git("status", "--porcelain"))}
-
-
-def git(*arguments: str) -> str | None:
-    """Return what git prints in the folder of this project; None without git, repository or commit."""
-    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    """Return the commit of the project and whether files differ from it; None without git or a commit."""
+    git = ["git", "-C", str(Path(__file__).parent)]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        commit = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True, stderr=subprocess.DEVNULL)
+        changes = subprocess.check_output([*git, "status", "--porcelain"], text=True)
     except (OSError, subprocess.CalledProcessError):
         return None
+    return {"commit": commit.strip(), "dirty": bool(changes)}

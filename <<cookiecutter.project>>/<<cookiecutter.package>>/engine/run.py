@@ -1,5 +1,6 @@
 """The main path: train a model and test it, or score it again."""
 
+import json
 import secrets
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from <<cookiecutter.package>>.engine.checkpoints import find_checkpoint, load_we
 from <<cookiecutter.package>>.engine.console import be_quiet, print_metrics, print_next
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.provenance import git_state, versions
-from <<cookiecutter.package>>.engine.run_folder import load_config, load_summary, open_run, save_config
+from <<cookiecutter.package>>.engine.run_folder import load_config, open_run, write_atomically
 
 TRAINING = ("loss", "metrics", "optimizer", "scheduler")  # what a model receives as plain data, if it takes it
 
@@ -40,18 +41,17 @@ def train(cfg: DictConfig) -> float | None:
             enable_checkpointing=bool(cfg.callbacks.get("checkpoint")),
             default_root_dir=cfg.run_dir,
         )
-        save_config(cfg, run)
+        write_atomically(run.path / "config.yaml", OmegaConf.to_yaml(cfg))
         run.record(status="running", name=cfg.name, seed=cfg.seed, versions=versions(), git=git_state())
 
         trainer.fit(model, datamodule=data)
-        score, metrics = best_score(trainer)
-        best = getattr(trainer.checkpoint_callback, "best_model_path", "") or None
+        best, score, metrics = best_checkpoint(trainer)
         if cfg.test:
             trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
             metrics |= split_metrics(trainer, "test")
         run.record(
             metrics=metrics,
-            checkpoint=best and str(Path(best).relative_to(Path(cfg.run_dir).absolute())),
+            checkpoint=best and f"checkpoints/{Path(best).name}",
             split_sha256=getattr(data, "split_sha256", None),
         )
     print_metrics(metrics)
@@ -72,15 +72,10 @@ def evaluate(cfg: DictConfig) -> Metrics:
     checkpoint = find_checkpoint(Path(cfg.run), cfg.checkpoint)
     read_checkpoint(checkpoint)  # a broken file is said before anything is built
     data = build(run_cfg.data)
-    check_split(data, load_summary(cfg.run))
+    check_split(data, Path(cfg.run))
     model = build_model(run_cfg, data)
-    progress = run_cfg.callbacks.get("progress")
-    trainer = build(
-        run_cfg.trainer,
-        callbacks=[build(progress)] if progress else [],
-        logger=False,
-        enable_checkpointing=False,
-    )
+    callbacks = [build(block) for name, block in run_cfg.callbacks.items() if name == "progress" and block]
+    trainer = build(run_cfg.trainer, callbacks=callbacks, logger=False, enable_checkpointing=False)
     score = trainer.test if cfg.split == "test" else trainer.validate
     score(model, datamodule=data, ckpt_path=checkpoint, verbose=False)
     metrics = split_metrics(trainer, cfg.split)
@@ -104,30 +99,25 @@ def build_model(cfg: DictConfig, data: LightningDataModule) -> LightningModule:
     return build(cfg.model, recursive=False, **shape, **training)
 
 
-def best_score(trainer: Trainer) -> tuple[float | None, Metrics]:
-    """Return what the best checkpoint scored on validation, as a number and as an entry of the summary."""
+def best_checkpoint(trainer: Trainer) -> tuple[str | None, float | None, Metrics]:
+    """Return the path of the best checkpoint, its monitored score, and that score as an entry of the summary."""
     callback = trainer.checkpoint_callback
     if callback is None or callback.best_model_score is None:
-        return None, {}
-    score = callback.best_model_score
-    num_samples = trainer.callback_metrics.get(f"{callback.monitor.partition('/')[0]}/num_samples")
-    entry = {"value": score.item(), "num_samples": None if num_samples is None else int(num_samples)}
-    return score.item(), {callback.monitor: entry}
+        return None, None, {}
+    name, score = callback.monitor, callback.best_model_score.item()
+    entry = split_metrics(trainer, name.partition("/")[0])[name] | {"value": score}
+    return callback.best_model_path, score, {name: entry}
 
 
 def split_metrics(trainer: Trainer, split: str) -> Metrics:
-    """Return each metric just measured on a split, with the number of samples behind it."""
+    """Return each metric last measured on a split, with the number of samples behind it."""
     values = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith(f"{split}/")}
     num_samples = values.pop(f"{split}/num_samples", None)
-    num_samples = None if num_samples is None else int(num_samples)
-    return {name: {"value": value, "num_samples": num_samples} for name, value in values.items()}
+    return {name: {"value": value, "num_samples": num_samples and int(num_samples)} for name, value in values.items()}
 
 
-def check_split(data: LightningDataModule, summary: dict[str, Any]) -> None:
+def check_split(data: LightningDataModule, run_dir: Path) -> None:
     """Raise ConfigError when the data is not what the run was trained with."""
-    recorded, current = summary.get("split_sha256"), getattr(data, "split_sha256", None)
-    if recorded and current and recorded != current:
-        raise ConfigError(
-            f"the data has changed since the run: its split_sha256 was {recorded[:12]}, now it is {current[:12]}. "
-            "Samples of this split may have been trained on; bring the old data back, or train again"
-        )
+    recorded = json.loads((run_dir / "summary.json").read_text()).get("split_sha256")
+    if recorded not in (None, getattr(data, "split_sha256", None)):
+        raise ConfigError(f"the data changed since {run_dir} (split_sha256): it may have trained on these samples")

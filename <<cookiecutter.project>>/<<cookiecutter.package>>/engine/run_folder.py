@@ -4,10 +4,10 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from datetime import datetime
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
-SHARED_NAME = "RUN_NAME"  # environment variable through which the other processes of a run learn its name
+SHARED_NAME = "RUN_NAME"  # environment variable from which the further processes of a run learn its name
 
 
 class Run:
@@ -34,83 +34,62 @@ class Run:
 
 
 @contextmanager
-def open_run(cfg: DictConfig) -> Iterator[Run]:
+def open_run(cfg: DictConfig) -> Generator[Run]:
     """Make the folder of a new run and fill in `cfg.name`; record in the end how the run went.
 
     Raises:
         ConfigError: `name` is not the name of a folder, or is taken.
     """
-    run = Run(claim_folder(cfg))
+    claim_folder(cfg)
+    run = Run(Path(cfg.run_dir))
     try:
         yield run
-        run.record(status="finished")
     except BaseException as error:
         if run.summary:
-            interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
-            run.record(status="interrupted" if interrupted else "failed", error=f"{type(error).__name__}: {error}")
-        elif rank_zero_only.rank == 0 and not any(run.path.iterdir()):
-            run.path.rmdir()  # nothing has started
+            run.record(status="failed", error=f"{type(error).__name__}: {error}")
+        else:  # nothing has started
+            with suppress(OSError):
+                run.path.rmdir()
         raise
+    run.record(status="finished")
 
 
-def claim_folder(cfg: DictConfig) -> Path:
-    """Return the folder `runs_dir/name`, made now, so that no other run can have it."""
+def claim_folder(cfg: DictConfig) -> None:
+    """Make the folder `runs_dir/name`, so that no other run can have it; choose a name when there is none."""
     if rank_zero_only.rank != 0:  # a further process of a run that the first one has named
         cfg.name = cfg.name or os.environ.get(SHARED_NAME)
         if cfg.name is None:
             raise ConfigError("name must be given, as name=baseline, when a launcher starts the processes of a run")
-        return Path(cfg.run_dir)
+        return
     if cfg.name is None:
-        name_by_time(cfg)
+        cfg.name = unique_name(Path(cfg.runs_dir))
     elif not re.fullmatch(r"\w[\w.-]*", str(cfg.name)):
-        raise ConfigError(f"name must be letters, digits, '_', '-' and '.', as one folder, got {cfg.name!r}")
-    else:
-        move_aside_or_refuse(cfg)
-    os.environ[SHARED_NAME] = str(cfg.name)
-    return Path(cfg.run_dir)
-
-
-def name_by_time(cfg: DictConfig) -> None:
-    """Name the run by the time; runs that start in the same second get a number as well."""
-    now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    for number in count(1):
-        cfg.name = now if number == 1 else f"{now}_{number}"
-        try:
-            Path(cfg.run_dir).mkdir(parents=True)
-            return
-        except FileExistsError:
-            continue
-
-
-def move_aside_or_refuse(cfg: DictConfig) -> None:
-    """Make the folder of a named run; an older run stays, under another name when `overwrite` is set."""
+        raise ConfigError(f"name must be one folder of letters, digits, '_', '-' and '.', got {cfg.name!r}")
     path = Path(cfg.run_dir)
     if cfg.overwrite and path.exists():
         path.rename(path.with_name(f"{path.name}.replaced-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"))
     path.mkdir(parents=True, exist_ok=True)
     if any(path.iterdir()):
-        raise ConfigError(
-            f"name={cfg.name} is taken: {path} exists. Choose another name, "
-            "or add overwrite=true to move that folder aside and start afresh"
-        )
+        raise ConfigError(f"name={cfg.name} is taken: choose another, or move {path} aside with overwrite=true")
+    os.environ[SHARED_NAME] = str(cfg.name)
 
 
-def save_config(cfg: DictConfig, run: Run) -> None:
-    """Write config.yaml: what was asked, with the name and the seed filled in."""
-    write_atomically(run.path / "config.yaml", OmegaConf.to_yaml(cfg))
+def unique_name(runs_dir: Path) -> str:
+    """Make and name a folder by the time; runs that start in the same second get a number as well."""
+    now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    names = chain([now], (f"{now}_{number}" for number in count(2)))
+    while True:
+        with suppress(FileExistsError):
+            (path := runs_dir / next(names)).mkdir(parents=True)
+            return path.name
 
 
-def load_config(run_dir: str | Path | None) -> DictConfig:
+def load_config(run_dir: str | None) -> DictConfig:
     """Read the config.yaml of a run."""
     path = Path(run_dir or "") / "config.yaml"
     if run_dir is None or not path.is_file():
-        raise ConfigError(f"run must be the folder of a run, as run=runs/baseline; there is no {path}")
+        raise ConfigError(f"run must be the folder of a run, as run=runs/baseline, got {run_dir}: no {path}")
     return DictConfig(OmegaConf.load(path))
-
-
-def load_summary(run_dir: str | Path) -> dict[str, Any]:
-    """Read the summary.json of a run."""
-    return json.loads((Path(run_dir) / "summary.json").read_text(encoding="utf-8"))
 
 
 @rank_zero_only

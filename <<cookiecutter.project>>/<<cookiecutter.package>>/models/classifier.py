@@ -44,11 +44,9 @@ class Classifier(LightningModule):
         self.loss = build(loss)
         # Each stage has metrics of its own: a shared object would mix their samples.
         self.train_loss, self.val_loss, self.test_loss = MeanLoss(), MeanLoss(), MeanLoss()
-        split_metrics = MetricCollection(
-            {name: build(block, num_classes=num_classes) for name, block in metrics.items()}
-        )
-        self.val_metrics = split_metrics.clone(prefix="val/")
-        self.test_metrics = split_metrics.clone(prefix="test/")
+        measures = MetricCollection({name: build(block, num_classes=num_classes) for name, block in metrics.items()})
+        self.val_metrics = measures.clone(prefix="val/")
+        self.test_metrics = measures.clone(prefix="test/")
 
     def setup(self, stage: str) -> None:
         if self.hparams.compile and self._compiled_call_impl is None:
@@ -96,6 +94,5 @@ class Classifier(LightningModule):
             return optimizer
         block = dict(self.hparams.scheduler)
         settings = {key: block.pop(key) for key in SCHEDULER_KEYS & block.keys()}
-        total_steps = self.trainer.estimated_stepping_batches
-        scheduler = build(block, optimizer=optimizer, total_steps=total_steps)
+        scheduler = build(block, optimizer=optimizer, total_steps=self.trainer.estimated_stepping_batches)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, **settings}}

@@ -1,0 +1,80 @@
+"""Generate projects, and run their scripts as a user would."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cookiecutter.main import cookiecutter
+
+TEMPLATE = Path(__file__).parent.parent
+
+
+def generate(output_dir: Path, **answers: str) -> Path:
+    """Generate a project from the working tree and return its folder."""
+    return Path(cookiecutter(str(TEMPLATE), no_input=True, extra_context=answers, output_dir=str(output_dir)))
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project that the default answers give."""
+    return generate(tmp_path_factory.mktemp("generated"))
+
+
+@dataclass
+class Finished:
+    """How a command line ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+# Imports lightning once, then runs each command line in a fork of itself: as good as a new process, 10 s cheaper.
+FORKING = """
+import json, os, runpy, sys, traceback
+import lightning.pytorch.loggers, torchmetrics.classification
+for number, (script, *arguments) in enumerate(json.load(sys.stdin)):
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(f"{sys.argv[1]}/{number}.out", os.O_CREAT | os.O_WRONLY), 1)
+        os.dup2(os.open(f"{sys.argv[1]}/{number}.err", os.O_CREAT | os.O_WRONLY), 2)
+        sys.argv, code = [script, *arguments], 0
+        sys.path.insert(0, ".")
+        try:
+            runpy.run_path(script, run_name="__main__")
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+        sys.stdout.flush(); sys.stderr.flush()
+        os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def run_scripts(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Finished]]:
+    """Return a function that runs command lines (script, *arguments) in a project, one after the other."""
+
+    def run(project: Path, *commands: list[str], **env: str) -> list[Finished]:
+        output = tmp_path_factory.mktemp("output")
+        process = subprocess.run(
+            [sys.executable, "-c", FORKING, str(output)],
+            cwd=project,
+            env=env or None,
+            input=json.dumps(commands),
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        return [
+            Finished(int(code), (output / f"{number}.out").read_text(), (output / f"{number}.err").read_text())
+            for number, code in enumerate(process.stdout.split())
+        ]
+
+    return run
