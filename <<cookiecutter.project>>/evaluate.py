@@ -14,7 +14,8 @@ from <<cookiecutter.package>>.engine.hydra_version import VERSION_BASE
 @hydra.main(config_path="configs", config_name="evaluate", **VERSION_BASE)
 def main(cfg: DictConfig) -> None:
     """Print the metrics of one split."""
-    from <<cookiecutter.package>>.engine.run import evaluate  # torch loads here, once the config composes
+    # torch and lightning load here, once the config composes
+    from <<cookiecutter.package>>.engine.run import evaluate
 
     evaluate(cfg)
 

@@ -16,7 +16,8 @@ from <<cookiecutter.package>>.engine.hydra_version import VERSION_BASE
 @hydra.main(config_path="configs", config_name="train", **VERSION_BASE)
 def main(cfg: DictConfig) -> float | None:
     """Return the monitored score of the best checkpoint."""
-    from <<cookiecutter.package>>.engine.run import train  # torch loads here, once the config composes
+    # torch and lightning load here, once the config composes
+    from <<cookiecutter.package>>.engine.run import train
 
     return train(cfg)
 

@@ -24,6 +24,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return generate(tmp_path_factory.mktemp("generated"))
 
 
+def capture(project: Path, *command: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run Python with a command line in a project and keep what it prints."""
+    return subprocess.run([sys.executable, *command], cwd=project, env=env, capture_output=True, text=True, check=False)
+
+
 @dataclass
 class Finished:
     """How a command line ended."""

@@ -23,9 +23,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not Path(path).is_file():
         raise ConfigError(f"checkpoint={path} does not exist (relative to {Path.cwd()})")
     try:
-        return {"state_dict": {}} | torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint["state_dict"]
     except Exception as error:
         raise ConfigError(f"checkpoint={path} cannot be read: it is truncated or of another kind. {error}") from error
+    return checkpoint
 
 
 def load_weights(model: LightningModule, path: str | Path) -> None:

@@ -37,6 +37,5 @@ class Progress(TQDMProgressBar):
         for name in ("train/loss", *(key for key in trainer.logged_metrics if key.startswith("val/"))):
             if name in trainer.callback_metrics:
                 words.append(f"{name} {trainer.callback_metrics[name]:.4f}")
-        words.append(f"{time.perf_counter() - self.epoch_started:.1f} s")
         with Tqdm.external_write_mode():  # a bar moves out of the way
-            print("  ".join(words), flush=True)
+            print(*words, f"{time.perf_counter() - self.epoch_started:.1f} s", sep="  ", flush=True)

@@ -11,6 +11,5 @@ def split_sha256(splits: Mapping[str, Sequence[Tensor]]) -> str:
     digest = hashlib.sha256()
     for name, tensors in splits.items():
         for tensor in tensors:
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.contiguous().numpy().tobytes())
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode() + tensor.numpy().tobytes())
     return digest.hexdigest()

@@ -1,0 +1,174 @@
+"""What the scripts answer on the command line: help and mistakes at once, a run without a network."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import capture, generate
+
+# Runs a script and says at the end which heavy packages it imported.
+WITNESS = """
+import atexit, runpy, sys
+heavy = ("torch", "lightning", "torchmetrics", "sklearn", "numpy")
+atexit.register(lambda: print("imported:", *(name for name in heavy if name in sys.modules), file=sys.stderr))
+sys.path.insert(0, ".")
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+# Runs a script with every connection refused.
+OFFLINE = """
+import runpy, sys
+
+def refuse(event, args):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
+        raise PermissionError(f"{event} {args}")
+
+sys.addaudithook(refuse)
+sys.path.insert(0, ".")
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "returncode", "answer"),
+    [
+        (["train.py", "--help"], 0, "Groups and their options"),
+        (["train.py", "--cfg", "job"], 0, "max_epochs: 20"),
+        (["train.py", "trainer.acelerator=gpu"], 1, "Key 'acelerator' is not in struct"),
+        (["train.py", "model=resnt"], 1, "Available options in 'model'"),
+        (["evaluate.py", "--help"], 0, "Usage: python evaluate.py run=runs/<name>"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_composing_a_config_does_not_import_torch(project, command, returncode, answer):
+    finished = capture(project, "-c", WITNESS, *command)
+    assert finished.returncode == returncode
+    assert answer in finished.stdout + finished.stderr
+    assert "imported:\n" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_help_shows_every_group_with_its_options(project):
+    text = capture(project, "train.py", "--help").stdout
+    for group in ("data", "model", "optimizer", "scheduler", "trainer", "logger", "experiment"):
+        options = sorted(path.stem for path in (project / "configs" / group).glob("*.yaml"))
+        assert f"{group}: {', '.join(options)}\n" in text
+
+
+BROKEN_MODEL = """
+from {package}.models.mlp import MLP
+
+
+class Broken(MLP):
+    def forward(self, images):
+        return undefined_name
+"""
+
+MISTAKES = {
+    "+trainer.max_epoch=5": "trainer.max_epoch is not an argument of lightning.Trainer; did you mean max_epochs?",
+    "+model.chanels=3": "model.chanels is not an argument of my_project.models.cnn.CNN; did you mean channels?",
+    "+metrics.f1.averag=micro": "Unexpected keyword arguments: `averag`",
+    "model._target_=my_project.models.cnn.CN": "model._target_: my_project.models.cnn.CN does not exist; did you mean CNN?",
+    "model._target_=my_project.models.cn.CNN": "there is no module 'my_project.models.cn'",
+    "data.val_fraction=10": "data.val_fraction must be between 0 and 1, got 10",
+    "data.val_fraction=abc": "data.val_fraction must be float, got 'abc'",
+    "data.num_workers=-1": "data.num_workers must be at least 0, got -1",
+    "data.batch_size=0": "data.batch_size must be at least 1, got 0",
+    "checkpoint=missing.ckpt": "checkpoint=missing.ckpt does not exist",
+    "trainer.precision=7": "Precision 7 is invalid",
+    "trainer.accelerator=quantum": "trainer.accelerator must be auto, gpu or one of",
+    "optimizer.lr=-1": "Invalid learning rate: -1",
+    "seed=-1": "seed must be a whole number",
+    "name=a/b": "name must be one folder",
+}
+if not torch.cuda.is_available():
+    MISTAKES["trainer.accelerator=gpu"] = "trainer.accelerator=gpu, but this machine offers only cpu"
+
+
+@pytest.mark.slow
+def test_a_mistake_is_one_message_and_a_bug_keeps_its_traceback(tmp_path, run_scripts):
+    project = generate(tmp_path)
+    (project / "my_project" / "models" / "broken.py").write_text(BROKEN_MODEL.format(package="my_project"))
+    (project / "configs" / "model" / "broken.yaml").write_text("_target_: my_project.models.broken.Broken\n")
+    commands = [["train.py", override] for override in MISTAKES]
+    commands += [["evaluate.py"], ["evaluate.py", "run=runs/none"], ["evaluate.py", "run=runs/none", "split=dev"]]
+    messages = [*MISTAKES.values(), "run must be the folder of a run", "no runs/none/config.yaml", "split must be"]
+    *finished, broken = run_scripts(project, *commands, ["train.py", "model=broken"])
+    for command, message, result in zip(commands, messages, finished, strict=True):
+        assert result.returncode == 1, command
+        assert message in result.stderr, (command, result.stderr)
+        assert "Traceback" not in result.stderr, (command, result.stderr)
+        assert result.stdout == ""
+    assert broken.returncode == 1
+    assert "Traceback" in broken.stderr
+    assert "undefined_name" in broken.stderr
+    # Only the two mistakes that show when training starts leave a folder, and it says so.
+    statuses = [json.loads(path.read_text())["status"] for path in project.glob("runs/*/summary.json")]
+    assert statuses == ["failed", "failed"]
+    assert len(list(project.glob("runs/*"))) == 2
+
+
+@pytest.mark.slow
+def test_the_default_run_needs_no_network_and_is_accurate_for_three_seeds(tmp_path):
+    project = generate(tmp_path)
+    finished = capture(project, "-c", OFFLINE, "train.py", "-m", "seed=0,1,2")
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stderr == ""
+    summaries = [json.loads(path.read_text()) for path in project.glob("runs/*/summary.json")]
+    assert sorted(summary["seed"] for summary in summaries) == [0, 1, 2]
+    for summary in summaries:
+        assert summary["status"] == "finished"
+        assert summary["metrics"]["test/accuracy"]["value"] >= 0.975
+        assert summary["metrics"]["test/accuracy"]["num_samples"] == 360
+    # Not in a terminal: one line per epoch, the table and the two lines after it; no bar, no advertising.
+    lines = [line for line in finished.stdout.splitlines() if line]
+    assert sum(line.startswith("epoch ") for line in lines) == 3 * 20
+    assert sum(line.startswith(("metric ", "val/", "test/", "run ", "next ")) for line in lines) == 3 * 7
+    assert len(lines) == 3 * 27
+
+
+@pytest.mark.slow
+def test_every_logger_works_and_the_csv_is_always_written(tmp_path, run_scripts):
+    project = generate(tmp_path)
+    loggers = ["csv", "tensorboard", "wandb", "mlflow"]
+    commands = [["train.py", "trainer=debug", f"logger={logger}", f"name={logger}"] for logger in loggers]
+    for result in run_scripts(project, *commands, **{**os.environ, "WANDB_MODE": "offline"}):
+        assert result.returncode == 0, result.stderr
+    for logger in loggers:
+        assert (project / "runs" / logger / "metrics.csv").read_text().count("\n") >= 3
+    assert list(project.glob("runs/tensorboard/events.out.tfevents.*"))
+    assert list(project.glob("runs/wandb/wandb/offline-run-*/run-*.wandb"))
+    assert (project / "runs" / "mlflow.db").is_file()
+
+
+@pytest.mark.slow
+def test_two_processes_score_each_sample_once(tmp_path):
+    project = generate(tmp_path)
+    overrides = ["trainer.accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=2", "name=two"]
+    subprocess.run([sys.executable, "train.py", *overrides], cwd=project, check=True)
+    recorded = json.loads((project / "runs" / "two" / "summary.json").read_text())["metrics"]
+    assert recorded["test/accuracy"]["num_samples"] == 360
+    printed = capture(project, "evaluate.py", "run=runs/two").stdout
+    assert f"test/accuracy   {recorded['test/accuracy']['value']:>8.4f}       360" in printed
+    assert [path.name for path in (project / "runs").iterdir()] == ["two"]
+
+
+@pytest.mark.slow
+def test_a_compiled_model_leaves_a_checkpoint_that_loads_uncompiled(tmp_path):
+    project = generate(tmp_path)
+    overrides = ["model=mlp", "model.compile=true", "trainer=debug", "name=compiled"]
+    subprocess.run([sys.executable, "train.py", *overrides], cwd=project, check=True)
+    load = (
+        "import torch; from my_project.models.mlp import MLP\n"
+        "path = 'runs/compiled/checkpoints/best.ckpt'\n"
+        "assert not any('_orig_mod' in key for key in torch.load(path, weights_only=True)['state_dict'])\n"
+        "model = MLP.load_from_checkpoint(path)\n"
+        "assert model._compiled_call_impl is None\n"
+        "assert model.eval()(torch.zeros(2, 1, 8, 8)).shape == (2, 10)\n"
+    )
+    subprocess.run([sys.executable, "-c", load], cwd=project, check=True)

@@ -1,0 +1,89 @@
+"""The generated project installs, its own tests pass on both versions of Hydra, and the README's commands work."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import TEMPLATE, capture, generate
+
+pytestmark = pytest.mark.slow
+UV = [sys.executable, "-m", "uv"]
+
+
+@pytest.mark.parametrize(
+    ("hydra", "warning"),
+    [("1.3.8", "hydra.errors.Hydra14MigrationWarning"), ("1.4.0rc3", "hydra.errors.Hydra15MigrationWarning")],
+)
+def test_the_projects_own_tests_pass_with_hydras_warnings_as_errors(tmp_path, hydra, warning):
+    project = generate(tmp_path)
+    library = tmp_path / "hydra"
+    subprocess.run(
+        [*UV, "pip", "install", "-q", "--prerelease", "allow", "--target", library, f"hydra-core=={hydra}"], check=True
+    )
+    env = {**os.environ, "PYTHONPATH": str(library)}
+    version = subprocess.check_output([sys.executable, "-c", "import hydra; print(hydra.__version__)"], env=env)
+    assert version.decode().strip() == hydra
+    subprocess.run([sys.executable, "-m", "pytest", "-q", "-W", f"error::{warning}"], cwd=project, env=env, check=True)
+    # The scripts themselves, from composing to building, warn of nothing either.
+    finished = capture(project, "train.py", "trainer=debug", env=env)
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
+def test_the_readmes_of_both_languages_have_the_same_commands():
+    def blocks(name):
+        text = (TEMPLATE / name).read_text()
+        return [re.sub(r"\s+#.*", "", block) for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)]
+
+    assert blocks("README.md") == blocks("README.es.md")
+
+
+def test_the_run_command_of_the_readme_generates_and_trains(tmp_path):
+    clone = tmp_path / "clone"
+    shutil.copytree(TEMPLATE, clone, ignore=shutil.ignore_patterns(".git", ".venv", "my-project"))
+    command = re.search(r"<!-- command: run -->\n```sh\n(.*)\n```", (clone / "README.md").read_text()).group(1)
+    env = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONPATH")}
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "python"], check=True)
+    env["PATH"] = f"{tmp_path}/python/bin:{env['PATH']}"
+    subprocess.run(command, shell=True, cwd=clone, env=env, check=True)
+    assert list(clone.glob("my-project/runs/*/summary.json"))
+
+
+def test_the_project_installs_with_pip(tmp_path):
+    project = generate(tmp_path)
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", "-e", "."], cwd=project, check=True)
+    subprocess.run([python, "-c", "import my_project"], cwd=tmp_path, check=True)
+
+
+def test_the_readmes_recipes_work(tmp_path, run_scripts):
+    """Every Python and YAML block of the project's README that names its file is written there, and then used."""
+    project = generate(tmp_path)
+    text = (project / "README.md").read_text()
+    model = re.search(r"`my_project/models/linear.py`:\n\n```python\n(.*?)```", text, re.DOTALL).group(1)
+    (project / "my_project" / "models" / "linear.py").write_text(model)
+    model_config = re.search(r"`configs/model/linear.yaml`:\n\n```yaml\n(.*?)```", text, re.DOTALL).group(1)
+    (project / "configs" / "model" / "linear.yaml").write_text(model_config)
+    optimizer = re.search(r"```yaml\n# configs/optimizer/rmsprop.yaml\n(.*?)```", text, re.DOTALL).group(1)
+    (project / "configs" / "optimizer" / "rmsprop.yaml").write_text(optimizer)
+    metric = re.search(r"```yaml\nmetrics:\n(.*?)```", text, re.DOTALL).group(1)
+    config = project / "configs" / "train.yaml"
+    config.write_text(config.read_text().replace("metrics: #", f"metrics:\n{metric}#", 1))
+    commands = [
+        line.split("#")[0].replace("python ", "").split()
+        for line in re.findall(r"^(?:python (?:train|evaluate).*)$", text, re.MULTILINE)
+        if "gpu" not in line
+    ]
+    assert ["train.py", "trainer=debug"] in commands
+    short = ["+trainer.limit_train_batches=2", "trainer.max_epochs=1", "logger=csv"]
+    first = [["train.py", "model=linear", "optimizer=rmsprop", *short], ["train.py", "name=baseline", *short]]
+    for result in run_scripts(project, *first):
+        assert result.returncode == 0, result.stderr
+    assert "calibration_error" in "".join(path.read_text() for path in project.glob("runs/*/summary.json"))
+    for command in commands:
+        extra = [] if command[0] == "evaluate.py" or "trainer=debug" in command else short[1:2]
+        (result,) = run_scripts(project, [*command, *extra])
+        assert result.returncode == 0, (command, result.stderr)
