@@ -41,7 +41,7 @@ def model_arguments(cfg):
         ("+model.chanels=5", "model.chanels is not an argument .* did you mean channels"),
         ("model._target_=torch.nn.Nothing", "model._target_: torch.nn.Nothing does not exist"),
         ("model._target_=torch.nn.nowhere.Nothing", "there is no module 'torch.nn.nowhere'"),
-        ("model._target_=os.system", "model._target_: os.system is not in TRUSTED of <<cookiecutter.package>>/engine/build.py"),
+        ("model._target_=os.system", "model._target_: os.system is not in TRUSTED"),
         ("data.val_fraction=half", "data.val_fraction must be float, got 'half'"),
         ("data.batch_size=1.5", "data.batch_size must be int, got 1.5"),
     ],

@@ -3,9 +3,10 @@
 import pytest
 import torch
 from conftest import options
+from torch.utils.data import TensorDataset
 
 from <<cookiecutter.package>>.engine.build import build
-from <<cookiecutter.package>>.engine.loader import tensor_loader
+from <<cookiecutter.package>>.engine.loader import TensorLoader
 
 pytestmark = pytest.mark.parametrize("name", options("data"))
 
@@ -57,7 +58,8 @@ def test_evaluation_serves_every_sample_once_and_in_the_same_order(data, name):
 
 def test_the_training_order_is_a_function_of_seed_and_epoch(name):
     def order(seed, epoch, num_workers=0):
-        loader = tensor_loader(torch.arange(100), batch_size=8, shuffle=True, seed=seed, num_workers=num_workers)
+        dataset = TensorDataset(torch.arange(100))
+        loader = TensorLoader(dataset, 8, shuffle=True, seed=seed, num_workers=num_workers)
         loader.sampler.set_epoch(epoch)
         return torch.cat([batch for (batch,) in loader]).tolist()
 

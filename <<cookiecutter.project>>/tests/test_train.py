@@ -49,7 +49,7 @@ def test_accuracy_is_correct_over_total_on_the_whole_split(run, compose_config):
     run_dir, _ = run
     cfg = OmegaConf.load(run_dir / "config.yaml")
     model = find(cfg.model._target_).load_from_checkpoint(run_dir / "checkpoints" / "best.ckpt", map_location="cpu")
-    images, labels = find(cfg.data._target_)().splits["test"]
+    images, labels = find(cfg.data._target_)().splits["test"].tensors
     model.eval()
     with torch.no_grad():
         correct = (model(images).argmax(dim=1) == labels).sum().item()
@@ -123,6 +123,15 @@ def test_the_same_seed_gives_the_same_weights_and_seed_zero_counts(compose_confi
     first, second, other = weights(0), weights(0), weights(1)
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert not torch.equal(first["head.weight"], other["head.weight"])
+
+
+def test_one_batch_can_be_overfitted(compose_config):
+    """Lightning then makes the loader again, unshuffled."""
+    cfg = compose_config("+trainer.overfit_batches=1", "trainer.max_epochs=40", "callbacks.early_stopping=null")
+    train(cfg)
+    with (Path(cfg.run_dir) / "metrics.csv").open() as file:
+        losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
+    assert losses[-1] < 0.05 < losses[0]
 
 
 def test_an_error_in_the_model_keeps_its_type_and_marks_the_run_as_failed(compose_config, monkeypatch):

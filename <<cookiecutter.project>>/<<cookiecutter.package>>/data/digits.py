@@ -10,11 +10,10 @@ import torch
 from lightning import LightningDataModule
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 from <<cookiecutter.package>>.engine.errors import ConfigError
-from <<cookiecutter.package>>.engine.loader import tensor_loader
+from <<cookiecutter.package>>.engine.loader import TensorLoader
 from <<cookiecutter.package>>.engine.split import split_sha256
 
 
@@ -45,12 +44,12 @@ class Digits(LightningDataModule):
             raise ConfigError(f"data.val_fraction must be between 0 and 1, got {val_fraction}")
         if num_workers < 0:
             raise ConfigError(f"data.num_workers must be at least 0, got {num_workers}")
-        self.loading = {"batch_size": batch_size, "num_workers": num_workers, "seed": seed}
+        self.loading = {"samples": batch_size, "num_workers": num_workers, "seed": seed}
         self.val_fraction = val_fraction
         self.split_seed = split_seed
 
     @cached_property
-    def splits(self) -> dict[str, tuple[Tensor, Tensor]]:
+    def splits(self) -> dict[str, TensorDataset]:
         """Images (N, 1, 8, 8), float32 in [0, 1], and labels (N,), int64, of train, val and test."""
         digits = load_digits()
         images = torch.from_numpy(digits.images / 16).float().unsqueeze(1)  # (1797, 1, 8, 8)
@@ -60,17 +59,17 @@ class Digits(LightningDataModule):
             rest, test_size=self.val_fraction, stratify=labels[rest], random_state=self.split_seed
         )
         parts = {"train": train, "val": val, "test": test}
-        return {name: (images[indices], labels[indices]) for name, indices in parts.items()}
+        return {name: TensorDataset(images[indices], labels[indices]) for name, indices in parts.items()}
 
     @property
     def split_sha256(self) -> str:
         return split_sha256(self.splits)
 
     def train_dataloader(self) -> DataLoader:
-        return tensor_loader(*self.splits["train"], shuffle=True, **self.loading)
+        return TensorLoader(self.splits["train"], shuffle=True, **self.loading)
 
     def val_dataloader(self) -> DataLoader:
-        return tensor_loader(*self.splits["val"], shuffle=False, **self.loading)
+        return TensorLoader(self.splits["val"], shuffle=False, **self.loading)
 
     def test_dataloader(self) -> DataLoader:
-        return tensor_loader(*self.splits["test"], shuffle=False, **self.loading)
+        return TensorLoader(self.splits["test"], shuffle=False, **self.loading)

@@ -40,15 +40,16 @@ class BatchOrder(DistributedSampler[Any]):
         yield from torch.tensor_split(share, len(self))
 
 
-def tensor_loader(
-    *tensors: Tensor, batch_size: int, shuffle: bool, seed: int, num_workers: int = 0
-) -> DataLoader[tuple[Tensor, ...]]:
-    """Return a DataLoader over tensors of equal length; each batch is a tuple with a part of each."""
-    dataset = TensorDataset(*tensors)
-    return DataLoader(
-        dataset=dataset,
-        sampler=BatchOrder(dataset, batch_size, shuffle=shuffle, seed=seed),
-        batch_size=None,  # the sampler yields whole batches, and each tensor is indexed with one at once
-        num_workers=num_workers,
-        persistent_workers=num_workers > 0,
-    )
+class TensorLoader(DataLoader[tuple[Tensor, ...]]):
+    """Serve tensors of equal length; each batch is a tuple with `samples` rows of each.
+
+    For `overfit_batches` and in prediction Lightning makes the loader again, with shuffle=False and a sampler for
+    single samples; that sampler is left out, since whole batches are drawn at once here.
+    """
+
+    def __init__(
+        self, dataset: TensorDataset, samples: int, *, shuffle: bool, seed: int, num_workers: int = 0, **samplers: Any
+    ) -> None:
+        order = BatchOrder(dataset, samples, shuffle=shuffle, seed=seed)
+        workers = {"num_workers": num_workers, "persistent_workers": num_workers > 0}
+        super().__init__(dataset=dataset, batch_size=None, sampler=order, **workers)

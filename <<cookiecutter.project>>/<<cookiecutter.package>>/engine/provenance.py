@@ -5,12 +5,15 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-PACKAGES = ("torch", "lightning", "torchmetrics", "hydra-core", "numpy")
+import torch
+
+PACKAGES = ("lightning", "torchmetrics", "hydra-core", "numpy")
 
 
 def versions() -> dict[str, str]:
     """Return the version of Python and of each package that can change a result."""
-    return {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}
+    versions = {"python": platform.python_version(), "torch": torch.__version__}  # with the build: +cpu, +cu130
+    return versions | {package: version(package) for package in PACKAGES}
 
 
 def git_state() -> dict[str, str | bool] | None:
