@@ -1,6 +1,7 @@
 """Generate projects, and run their scripts as a user would."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from cookiecutter.main import cookiecutter
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers share two cores
 TEMPLATE = Path(__file__).parent.parent
 
 

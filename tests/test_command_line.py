@@ -72,7 +72,7 @@ class Broken(MLP):
 MISTAKES = {
     "+trainer.max_epoch=5": "trainer.max_epoch is not an argument of lightning.Trainer; did you mean max_epochs?",
     "+model.chanels=3": "model.chanels is not an argument of my_project.models.cnn.CNN; did you mean channels?",
-    "+metrics.f1.averag=micro": "Unexpected keyword arguments: `averag`",
+    "+metrics.f1.averag=micro": "Unexpected keyword arguments: `averag`\nIt takes: num_classes, top_k, average",
     "model._target_=my_project.models.cnn.CN": "model._target_: my_project.models.cnn.CN does not exist; did you mean CNN?",
     "model._target_=my_project.models.cn.CNN": "there is no module 'my_project.models.cn'",
     "data.val_fraction=10": "data.val_fraction must be between 0 and 1, got 10",
@@ -97,7 +97,7 @@ def test_a_mistake_is_one_message_and_a_bug_keeps_its_traceback(tmp_path, run_sc
     (project / "configs" / "model" / "broken.yaml").write_text("_target_: my_project.models.broken.Broken\n")
     commands = [["train.py", override] for override in MISTAKES]
     commands += [["evaluate.py"], ["evaluate.py", "run=runs/none"], ["evaluate.py", "run=runs/none", "split=dev"]]
-    messages = [*MISTAKES.values(), "run must be the folder of a run", "no runs/none/config.yaml", "split must be"]
+    messages = [*MISTAKES.values(), "run must be the folder of a run", "runs/none/config.yaml", "split must be"]
     *finished, broken = run_scripts(project, *commands, ["train.py", "model=broken"])
     for command, message, result in zip(commands, messages, finished, strict=True):
         assert result.returncode == 1, command

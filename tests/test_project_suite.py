@@ -26,6 +26,9 @@ def test_the_projects_own_tests_pass_with_hydras_warnings_as_errors(tmp_path, hy
     env = {**os.environ, "PYTHONPATH": str(library)}
     version = subprocess.check_output([sys.executable, "-c", "import hydra; print(hydra.__version__)"], env=env)
     assert version.decode().strip() == hydra
+    git = ["git", "-C", project, "-c", "user.name=test", "-c", "user.email=test@example.com"]
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *arguments], check=True)
     subprocess.run([sys.executable, "-m", "pytest", "-q", "-W", f"error::{warning}"], cwd=project, env=env, check=True)
     # The scripts themselves, from composing to building, warn of nothing either.
     finished = capture(project, "train.py", "trainer=debug", env=env)
@@ -80,10 +83,12 @@ def test_the_readmes_recipes_work(tmp_path, run_scripts):
     assert ["train.py", "trainer=debug"] in commands
     short = ["+trainer.limit_train_batches=2", "trainer.max_epochs=1", "logger=csv"]
     first = [["train.py", "model=linear", "optimizer=rmsprop", *short], ["train.py", "name=baseline", *short]]
-    for result in run_scripts(project, *first):
-        assert result.returncode == 0, result.stderr
-    assert "calibration_error" in "".join(path.read_text() for path in project.glob("runs/*/summary.json"))
-    for command in commands:
-        extra = [] if command[0] == "evaluate.py" or "trainer=debug" in command else short[1:2]
-        (result,) = run_scripts(project, [*command, *extra])
+
+    def shortened(command):
+        own_length = command[0] == "evaluate.py" or "trainer=debug" in command
+        return command if own_length else [*command, "trainer.max_epochs=1"]
+
+    commands = first + [shortened(command) for command in commands]
+    for command, result in zip(commands, run_scripts(project, *commands), strict=True):
         assert result.returncode == 0, (command, result.stderr)
+    assert "calibration_error" in "".join(path.read_text() for path in project.glob("runs/*/summary.json"))

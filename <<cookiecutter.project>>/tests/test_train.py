@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ from omegaconf import OmegaConf
 
 from <<cookiecutter.package>>.engine.build import find
 from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.provenance import git_state
 from <<cookiecutter.package>>.engine.run import train
+from <<cookiecutter.package>>.engine.run_folder import Run
 
 ROOT = Path(__file__).parent.parent
 
@@ -43,6 +46,26 @@ def test_a_run_records_what_it_did(run):
     assert OmegaConf.load(run_dir / "config.yaml").trainer.max_epochs == 2
     with (run_dir / "metrics.csv").open() as file:
         assert {"epoch", "step", "lr", "train/loss", "val/loss", "val/accuracy"} <= next(csv.DictReader(file)).keys()
+
+
+def test_a_summary_is_never_seen_half_written(tmp_path):
+    run = Run(tmp_path)
+    run.record(text="")
+    writer = Thread(target=lambda: [run.record(text="x" * length) for length in range(0, 300_000, 3_000)])
+    writer.start()
+    while writer.is_alive():
+        assert set(json.loads((tmp_path / "summary.json").read_text())["text"]) <= {"x"}
+
+
+def test_the_commit_is_recorded_where_git_tracks_the_project(tmp_path):
+    state = git_state()
+    git = ["git", "-C", str(ROOT)]
+    tracked = subprocess.run([*git, "ls-files", "--error-unmatch", "train.py"], capture_output=True, check=False)
+    if tracked.returncode:
+        assert state is None
+    else:
+        assert state
+        assert state["commit"] == subprocess.check_output([*git, "rev-parse", "HEAD"], text=True).strip()
 
 
 def test_accuracy_is_correct_over_total_on_the_whole_split(run, compose_config):

@@ -16,7 +16,8 @@ def check_accelerator(requested: str) -> None:
         return
     if requested not in {"gpu", *known}:
         raise ConfigError(f"trainer.accelerator must be auto, gpu or one of {', '.join(known)}, got {requested!r}")
+    cuda = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
     raise ConfigError(
         f"trainer.accelerator={requested}, but this machine offers only {', '.join(sorted(present))} ({os.cpu_count()} "
-        f"cores) to torch {torch.__version__} (built for CUDA {torch.version.cuda}). Use trainer.accelerator=auto"
+        f"cores) to torch {torch.__version__} (built {cuda}). Use trainer.accelerator=auto"
     )

@@ -50,7 +50,8 @@ def build(block: Mapping[str, Any], *, recursive: bool = True, **offered: Any) -
         if target.startswith(PACKAGE + "."):
             raise
         values = {k: v for k, v in block.items() if k != "_target_"}
-        raise ConfigError(f"{target} does not accept {values}: {error}") from error
+        known = f"\nIt takes: {', '.join(accepted)}" if values.keys() - accepted.keys() else ""
+        raise ConfigError(f"{target} does not accept {values}: {error}{known}") from error
 
 
 def check(cfg: DictConfig) -> None:

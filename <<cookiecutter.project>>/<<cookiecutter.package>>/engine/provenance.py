@@ -17,9 +17,10 @@ def versions() -> dict[str, str]:
 
 
 def git_state() -> dict[str, str | bool] | None:
-    """Return the commit of the project and whether files differ from it; None without git or a commit."""
+    """Return the commit of the project and whether files differ from it; None when git does not track it."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
+        subprocess.check_output([*git, "ls-files", "--error-unmatch", __file__], stderr=subprocess.DEVNULL)
         commit = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True, stderr=subprocess.DEVNULL)
         changes = subprocess.check_output([*git, "status", "--porcelain"], text=True)
     except (OSError, subprocess.CalledProcessError):

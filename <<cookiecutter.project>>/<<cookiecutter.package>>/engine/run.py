@@ -1,6 +1,5 @@
 """The main path: train a model and test it, or score it again."""
 
-import json
 import secrets
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from <<cookiecutter.package>>.engine.checkpoints import find_checkpoint, load_we
 from <<cookiecutter.package>>.engine.console import be_quiet, print_metrics, print_next
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.provenance import git_state, versions
-from <<cookiecutter.package>>.engine.run_folder import load_config, open_run, write_atomically
+from <<cookiecutter.package>>.engine.run_folder import load_run, open_run, write_atomically
 
 TRAINING = ("loss", "metrics", "optimizer", "scheduler")  # what a model receives as plain data, if it takes it
 
@@ -64,7 +63,7 @@ def evaluate(cfg: DictConfig) -> Metrics:
     be_quiet()
     if cfg.split not in ("test", "val"):
         raise ConfigError(f"split must be test or val, got {cfg.split!r}")
-    run_cfg = load_config(cfg.run)
+    run_cfg, summary = load_run(cfg.run)
     run_cfg.trainer.merge_with(cfg.trainer)
     check(run_cfg)
     check_accelerator(run_cfg.trainer.accelerator)
@@ -72,7 +71,7 @@ def evaluate(cfg: DictConfig) -> Metrics:
     checkpoint = find_checkpoint(Path(cfg.run), cfg.checkpoint)
     read_checkpoint(checkpoint)  # a broken file is said before anything is built
     data = build(run_cfg.data)
-    check_split(data, Path(cfg.run))
+    check_split(data, summary)
     model = build_model(run_cfg, data)
     callbacks = [build(block) for name, block in run_cfg.callbacks.items() if name == "progress" and block]
     trainer = build(run_cfg.trainer, callbacks=callbacks, logger=False, enable_checkpointing=False)
@@ -116,8 +115,7 @@ def split_metrics(trainer: Trainer, split: str) -> Metrics:
     return {name: {"value": value, "num_samples": num_samples and int(num_samples)} for name, value in values.items()}
 
 
-def check_split(data: LightningDataModule, run_dir: Path) -> None:
+def check_split(data: LightningDataModule, summary: dict[str, Any]) -> None:
     """Raise ConfigError when the data is not what the run was trained with."""
-    recorded = json.loads((run_dir / "summary.json").read_text()).get("split_sha256")
-    if recorded not in (None, getattr(data, "split_sha256", None)):
-        raise ConfigError(f"the data changed since {run_dir} (split_sha256): it may have trained on these samples")
+    if summary.get("split_sha256") not in (None, getattr(data, "split_sha256", None)):
+        raise ConfigError("data has changed since the run (split_sha256): it may have been trained on these samples")

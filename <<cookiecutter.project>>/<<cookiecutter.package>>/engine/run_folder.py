@@ -84,12 +84,13 @@ def unique_name(runs_dir: Path) -> str:
             return path.name
 
 
-def load_config(run_dir: str | None) -> DictConfig:
-    """Read the config.yaml of a run."""
-    path = Path(run_dir or "") / "config.yaml"
-    if run_dir is None or not path.is_file():
-        raise ConfigError(f"run must be the folder of a run, as run=runs/baseline, got {run_dir}: no {path}")
-    return DictConfig(OmegaConf.load(path))
+def load_run(run_dir: str | None) -> tuple[DictConfig, dict[str, Any]]:
+    """Read the config.yaml and the summary.json of a run."""
+    path = Path(run_dir or "")
+    try:
+        return DictConfig(OmegaConf.load(path / "config.yaml")), json.loads((path / "summary.json").read_text())
+    except OSError as error:
+        raise ConfigError(f"run must be the folder of a run, as run=runs/baseline, got {run_dir}: {error}") from error
 
 
 @rank_zero_only
