@@ -8,8 +8,10 @@ project = <<cookiecutter.project | tojson>>
 package = <<cookiecutter.package | tojson>>
 texts = {"description": <<cookiecutter.description | tojson>>, "author": <<cookiecutter.author | tojson>>}
 
-# What the generated project imports or keeps at its root: a package of the same name would hide it.
+# What the project keeps at its root, what it imports, and what those import: a package of the same name would hide it.
 TAKEN = {
+    "aiohttp", "antlr4", "filelock", "fsspec", "jinja2", "joblib", "lightning_utilities", "mpmath", "networkx", "packaging",
+    "pip", "rich", "setuptools", "sympy", "threadpoolctl", "tqdm", "typing_extensions", "yaml",
     "configs", "evaluate", "hatchling", "hydra", "hydra_core", "lightning", "mlflow", "numpy", "omegaconf",
     "pre_commit", "pyright", "pytest", "pytorch_lightning", "ruff", "runs", "scikit_learn", "scipy", "sklearn",
     "tensorboard", "test", "tests", "torch", "torchmetrics", "train", "wandb",

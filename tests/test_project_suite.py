@@ -35,6 +35,13 @@ def test_the_projects_own_tests_pass_with_hydras_warnings_as_errors(tmp_path, hy
     assert (finished.returncode, finished.stderr) == (0, "")
 
 
+def test_the_projects_own_tests_pass_with_the_oldest_versions_it_allows(tmp_path):
+    project = generate(tmp_path)
+    env = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONPATH")}
+    subprocess.run([*UV, "sync", "-q", "--resolution", "lowest-direct"], cwd=project, env=env, check=True)
+    subprocess.run([project / ".venv" / "bin" / "python", "-m", "pytest", "-q"], cwd=project, env=env, check=True)
+
+
 def test_the_readmes_of_both_languages_have_the_same_commands():
     def blocks(name):
         text = (TEMPLATE / name).read_text()

@@ -69,7 +69,19 @@ def test_quotes_and_accents_survive(tmp_path):
 
 
 BAD_NAMES = ["1abc", "a b", "a'b", 'a"b', '");print("', "a\nb", "../x", "-a", "a-", "ñ", "a" * 41]
-UNUSABLE_NAMES = ["class", "match", "torch", "test", "tests", "lightning", "hydra", "hydra-core", "json", "train"]
+UNUSABLE_NAMES = [
+    "class",
+    "match",
+    "torch",
+    "test",
+    "tests",
+    "lightning",
+    "hydra",
+    "hydra-core",
+    "json",
+    "train",
+    "yaml",
+]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +141,7 @@ def count_source_lines(source):
 def test_the_project_stays_small(project):
     python = [path for path in files_of(project) if path.suffix == ".py" and "tests" not in path.parts]
     assert sum(count_source_lines(path.read_text()) for path in python) < 600
-    assert len([path for path in files_of(project) if path.suffix in (".yaml", ".yml")]) <= 25
+    assert len([path for path in files_of(project) if path.suffix in (".yaml", ".yml")]) < 25
     assert len((project / "train.py").read_text().splitlines()) < 60
     assert max(len(path.read_text().splitlines()) for path in python) <= 200
 

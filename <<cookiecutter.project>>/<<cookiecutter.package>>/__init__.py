@@ -1,1 +1,1 @@
-"""Image classification with PyTorch Lightning and Hydra."""
+"""Data, models, and the engine that trains them."""

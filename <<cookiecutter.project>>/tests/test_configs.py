@@ -2,36 +2,55 @@
 
 import pytest
 from conftest import CONFIGS, options
+from lightning import Trainer
 from omegaconf import OmegaConf
 
-from <<cookiecutter.package>>.engine.build import arguments, blocks, build, check, find
+from <<cookiecutter.package>>.engine.build import SCHEDULER_KEYS, arguments, blocks, build, check, find
 from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.run import build_model
 
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir() and path.name != "hydra")
-CHOICES = [f"{'+' if group == 'experiment' else ''}{group}={option}" for group in GROUPS for option in options(group)]
+CHOICES = [f"{group}={option}" for group in GROUPS for option in options(group)]
 
 
 @pytest.mark.parametrize("choice", CHOICES)
-def test_every_config_file_composes_and_fits_its_target(compose_config, choice):
-    cfg = compose_config(choice.lstrip("+"), "name=check")
+def test_every_config_file_composes_fits_its_targets_and_builds(compose_config, tmp_path, choice):
+    group, _, option = choice.partition("=")
+    if group == "logger" and option not in ("csv", "none"):
+        pytest.importorskip(option, reason=f"logger={option} needs the package {option}")
+    cfg = compose_config(choice, "name=check", f"runs_dir={tmp_path}")
     check(cfg)
-
-
-@pytest.mark.parametrize("choice", [choice for choice in CHOICES if choice.startswith(("optimizer", "scheduler"))])
-def test_every_optimizer_and_scheduler_builds(compose_config, choice):
-    cfg = compose_config(choice)
-    model = build(cfg.model, recursive=False, **model_arguments(cfg))
+    model = build_model(cfg, build(cfg.data))
+    callbacks = [build(block) for block in cfg.callbacks.values()]
+    loggers = [build(block) for block in cfg.logger.values()]
+    assert isinstance(build(cfg.trainer, callbacks=callbacks, logger=loggers), Trainer)
     optimizer = build(cfg.optimizer, params=model.parameters())
     if cfg.scheduler:
-        block = {key: value for key, value in cfg.scheduler.items() if key != "interval"}
+        block = {key: value for key, value in cfg.scheduler.items() if key not in SCHEDULER_KEYS}
         scheduler = build(block, optimizer=optimizer, total_steps=100)
-        optimizer.step()
-        scheduler.step()
+        assert scheduler.optimizer is optimizer
 
 
-def model_arguments(cfg):
-    training = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in ("loss", "metrics", "optimizer")}
-    return {"num_classes": 10, "input_shape": (1, 8, 8), **training}
+def test_the_config_of_evaluate_composes_and_its_trainer_values_fit(compose_config):
+    cfg = compose_config(config_name="evaluate")
+    trainer = compose_config().trainer
+    trainer.merge_with(cfg.trainer)
+    check(OmegaConf.create({"trainer": trainer}))
+
+
+def test_a_library_that_is_not_trusted_is_not_called():
+    with pytest.raises(ConfigError, match=r"os\.getcwd is not in TRUSTED"):
+        build({"_target_": "os.getcwd"})
+
+
+def test_an_error_in_a_nested_block_of_your_own_keeps_its_type(monkeypatch):
+    def broken(*args, **kwargs):
+        raise ZeroDivisionError
+
+    digits = "<<cookiecutter.package>>.data.digits.Digits"
+    monkeypatch.setattr(find(digits), "__init__", broken)
+    with pytest.raises(ZeroDivisionError):
+        build({"_target_": "<<cookiecutter.package>>.engine.errors.ConfigError", "data": {"_target_": digits}})
 
 
 @pytest.mark.parametrize(
@@ -71,5 +90,5 @@ def test_keyword_arguments_are_followed_to_the_parent_class(compose_config):
 
 
 def test_blocks_are_found_at_any_depth():
-    config = {"a": {"_target_": "x", "b": [{"_target_": "y"}]}}
-    assert [key for key, _ in blocks(config, key="")] == ["a", "a.b[0]"]
+    config = {"a": {"_target_": "x", "b": {"c": {"_target_": "y"}}}}
+    assert [key for key, _ in blocks(config, key="")] == ["a", "a.b.c"]

@@ -7,6 +7,7 @@ from conftest import options
 
 from <<cookiecutter.package>>.engine.build import build
 from <<cookiecutter.package>>.engine.run import build_model
+from <<cookiecutter.package>>.models.classifier import Classifier
 
 pytestmark = [
     pytest.mark.parametrize("data_name", options("data")),
@@ -19,7 +20,12 @@ def parts(compose_config, data_name, model_name):
     cfg = compose_config(f"data={data_name}", f"model={model_name}")
     lightning.seed_everything(0, verbose=False)
     data = build(cfg.data)
-    return data, build_model(cfg, data)
+    data.prepare_data()
+    data.setup("fit")
+    model = build_model(cfg, data)
+    if not isinstance(model, Classifier):
+        pytest.skip(f"{model_name} is not a Classifier: test it in a file of its own")
+    return data, model
 
 
 def test_every_model_maps_images_to_one_logit_per_class(parts):

@@ -109,7 +109,7 @@ def test_every_checkpoint_holds_plain_data_and_loads_without_a_config(run):
 def test_a_name_that_is_taken_is_refused_unless_overwritten(run, compose_config):
     run_dir, _ = run
     before = (run_dir / "summary.json").read_bytes()
-    with pytest.raises(ConfigError, match="name=short is taken"):
+    with pytest.raises(ConfigError, match="exists: choose another name"):
         train(compose_config("name=short", "trainer=debug"))
     assert (run_dir / "summary.json").read_bytes() == before
 
@@ -155,6 +155,43 @@ def test_one_batch_can_be_overfitted(compose_config):
     with (Path(cfg.run_dir) / "metrics.csv").open() as file:
         losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
     assert losses[-1] < 0.05 < losses[0]
+
+
+@pytest.mark.parametrize("callback", ["checkpoint", "early_stopping", "progress"])
+def test_every_callback_can_be_switched_off(compose_config, capsys, callback):
+    cfg = compose_config("trainer=debug", f"callbacks.{callback}=null")
+    train(cfg)
+    summary = summary_of(Path(cfg.run_dir))
+    assert summary["status"] == "finished"
+    assert "test/accuracy" in summary["metrics"]
+    assert (summary["checkpoint"] is None) == (callback == "checkpoint")
+    assert ("epoch 1/1" in capsys.readouterr().out) == (callback != "progress")
+
+
+def test_a_seed_is_drawn_and_recorded_when_none_is_given(compose_config):
+    seeds = set()
+    for _ in range(2):
+        cfg = compose_config("trainer=debug", "seed=null", "test=false")
+        train(cfg)
+        seeds.add(summary_of(Path(cfg.run_dir))["seed"])
+    assert len(seeds) == 2
+
+
+def test_a_run_that_cannot_start_leaves_everything_as_it_was(compose_config):
+    cfg = compose_config("name=kept", "trainer=debug", "test=false")
+    train(cfg)
+    before = summary_of(Path(cfg.run_dir))
+    with pytest.raises(ConfigError, match="Precision 7 is invalid"):
+        train(compose_config("name=kept", "overwrite=true", "trainer.precision=7"))
+    assert summary_of(Path(cfg.run_dir)) == before
+    assert [path.name for path in Path(cfg.runs_dir).glob("kept*")] == ["kept"]
+
+
+def test_a_summary_is_strict_json_even_when_the_loss_is_not_finite(compose_config):
+    cfg = compose_config("trainer=debug", "optimizer=sgd", "optimizer.lr=1e38", "scheduler=none", "name=nan")
+    train(cfg)
+    text = (Path(cfg.run_dir) / "summary.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail)["metrics"]["test/loss"]["value"] == "NaN"
 
 
 def test_an_error_in_the_model_keeps_its_type_and_marks_the_run_as_failed(compose_config, monkeypatch):

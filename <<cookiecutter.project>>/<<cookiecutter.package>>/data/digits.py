@@ -44,7 +44,7 @@ class Digits(LightningDataModule):
             raise ConfigError(f"data.val_fraction must be between 0 and 1, got {val_fraction}")
         if num_workers < 0:
             raise ConfigError(f"data.num_workers must be at least 0, got {num_workers}")
-        self.loading = {"samples": batch_size, "num_workers": num_workers, "seed": seed}
+        self.loading = {"batch_size": batch_size, "num_workers": num_workers, "seed": seed}
         self.val_fraction = val_fraction
         self.split_seed = split_seed
 
@@ -58,8 +58,8 @@ class Digits(LightningDataModule):
         train, val = train_test_split(
             rest, test_size=self.val_fraction, stratify=labels[rest], random_state=self.split_seed
         )
-        parts = {"train": train, "val": val, "test": test}
-        return {name: TensorDataset(images[indices], labels[indices]) for name, indices in parts.items()}
+        splits = zip(("train", "val", "test"), (train, val, test), strict=True)
+        return {name: TensorDataset(images[indices], labels[indices]) for name, indices in splits}
 
     @property
     def split_sha256(self) -> str:

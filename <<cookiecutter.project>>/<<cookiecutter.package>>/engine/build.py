@@ -12,10 +12,11 @@ from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
 import hydra.utils
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from <<cookiecutter.package>>.engine.errors import ConfigError
-from <<cookiecutter.package>>.engine.hydra_version import trusting
+from <<cookiecutter.package>>.engine.hydra_version import HYDRA_1_3
 
 PACKAGE = __name__.partition(".")[0]
 
@@ -43,12 +44,13 @@ def build(block: Mapping[str, Any], *, recursive: bool = True, **offered: Any) -
     target = block["_target_"]
     accepted, _ = arguments(find(target))
     given = {k: v for k, v in offered.items() if k in accepted and k not in block}
-    make = hydra.utils.instantiate(block, _partial_=True, _convert_="all", _recursive_=recursive, **trusting(TRUSTED))
+    options = {"_partial_": True, "_convert_": "all", "_recursive_": recursive}
+    options |= {} if HYDRA_1_3 else {"_execution_whitelist_": TRUSTED}
     try:
-        return make(**given)
+        return hydra.utils.instantiate(block, **options)(**given)
     except Exception as error:
         if target.startswith(PACKAGE + "."):
-            raise
+            raise (isinstance(error, InstantiationException) and error.__cause__) or error from None
         values = {k: v for k, v in block.items() if k != "_target_"}
         known = f"\nIt takes: {', '.join(accepted)}" if values.keys() - accepted.keys() else ""
         raise ConfigError(f"{target} does not accept {values}: {error}{known}") from error
@@ -58,8 +60,6 @@ def check(cfg: DictConfig) -> None:
     """Raise ConfigError for the first `_target_` that does not exist or would refuse its arguments."""
     for key, block in blocks(OmegaConf.to_container(cfg, resolve=True), key=""):
         target = block["_target_"]
-        if not any(target.startswith(prefix.removesuffix("*")) for prefix in TRUSTED):
-            raise ConfigError(f"{key}._target_: {target} is not in TRUSTED of {PACKAGE}/engine/build.py; add it there")
         accepted, open_ended = arguments(find(target, f"{key}._target_: "))
         for name, value in block.items():
             if name.startswith("_") or (key == "scheduler" and name in SCHEDULER_KEYS):
@@ -81,17 +81,17 @@ def blocks(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield key, node
         for name, child in node.items():
             yield from blocks(child, f"{key}.{name}" if key else str(name))
-    elif isinstance(node, list):
-        for position, child in enumerate(node):
-            yield from blocks(child, f"{key}[{position}]")
 
 
 def find(target: str, where: str = "") -> Callable[..., Any]:
     """Import the class or function called `target`, as in `torch.optim.AdamW`.
 
     Raises:
-        ConfigError: there is none; `where` begins the message. An error inside a module that does exist is passed on as it is.
+        ConfigError: there is none, or it is not in TRUSTED; `where` begins the message. An error inside a
+            module that does exist is passed on as it is.
     """
+    if not any(target.startswith(prefix.removesuffix("*")) for prefix in TRUSTED):
+        raise ConfigError(f"{where}{target} is not in TRUSTED of {PACKAGE}/engine/build.py; add it there")
     module_name, _, name = target.rpartition(".")
     try:
         module = import_module(module_name)

@@ -11,7 +11,7 @@ from <<cookiecutter.package>>.engine.errors import ConfigError
 
 def find_checkpoint(run_dir: Path, which: str) -> Path:
     """Return `checkpoints/{which}.ckpt` of a run, or `which` itself when it is the path of a file."""
-    for path in (run_dir / "checkpoints" / f"{which}.ckpt", Path(which)):
+    for path in (run_dir / "checkpoints" / f"{which}.ckpt", Path(str(which))):
         if path.is_file():
             return path
     present = ", ".join(sorted(file.stem for file in (run_dir / "checkpoints").glob("*.ckpt"))) or "none"

@@ -19,19 +19,14 @@ def be_quiet() -> None:
     """Hide Lightning's announcements and the warnings that nobody can act on."""
     for library in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    for message in UNHELPFUL:
-        warnings.filterwarnings("ignore", message)
+    warnings.filterwarnings("ignore", "|".join(UNHELPFUL))
 
 
 @rank_zero_only
-def print_metrics(metrics: dict[str, dict[str, Any]]) -> None:
-    """Print one line per metric: name, value, number of samples it was measured on."""
+def print_result(metrics: dict[str, dict[str, Any]], run_dir: Path | None = None) -> None:
+    """Print each metric with the number of samples behind it, and after a run where it is and what to try now."""
     print(f"\n{'metric':<16}{'value':>8}{'samples':>10}")
     for name, metric in metrics.items():
         print(f"{name:<16}{metric['value']:>8.4f}{metric['num_samples'] or '?':>10}")
-
-
-@rank_zero_only
-def print_next(run_dir: Path) -> None:
-    """Print where the run is and what to try now."""
-    print(f"\nrun   {run_dir}\nnext  python evaluate.py run={run_dir} split=val")
+    if run_dir:
+        print(f"\nrun   {run_dir}\nnext  python evaluate.py run={run_dir} split=val")

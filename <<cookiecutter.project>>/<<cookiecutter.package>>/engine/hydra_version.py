@@ -1,4 +1,4 @@
-"""What differs between Hydra 1.3 and Hydra 1.4; nothing here once 1.3 is no longer in use."""
+"""What differs between Hydra 1.3 and Hydra 1.4; build.py has the rest."""
 
 from typing import Any
 
@@ -8,8 +8,3 @@ HYDRA_1_3 = hydra.__version__.startswith("1.3.")
 
 # For hydra.main: without it 1.3 falls back to the behaviour of 1.1; with it 1.4 warns.
 VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if HYDRA_1_3 else {}
-
-
-def trusting(targets: list[str]) -> dict[str, Any]:
-    """Return the argument of `instantiate` that refuses every target but these; 1.3 has none."""
-    return {} if HYDRA_1_3 else {"_execution_whitelist_": targets}

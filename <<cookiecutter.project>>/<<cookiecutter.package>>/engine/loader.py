@@ -41,15 +41,13 @@ class BatchOrder(DistributedSampler[Any]):
 
 
 class TensorLoader(DataLoader[tuple[Tensor, ...]]):
-    """Serve tensors of equal length; each batch is a tuple with `samples` rows of each.
+    """Serve tensors of equal length; each batch is a tuple with `batch_size` rows of each.
 
-    For `overfit_batches` and in prediction Lightning makes the loader again, with shuffle=False and a sampler for
-    single samples; that sampler is left out, since whole batches are drawn at once here.
+    `options` are those of DataLoader. For `overfit_batches` and in prediction Lightning makes the loader again, with
+    shuffle=False and a sampler of single samples; whole batches are drawn at once here, so that sampler is left out.
     """
 
-    def __init__(
-        self, dataset: TensorDataset, samples: int, *, shuffle: bool, seed: int, num_workers: int = 0, **samplers: Any
-    ) -> None:
-        order = BatchOrder(dataset, samples, shuffle=shuffle, seed=seed)
-        workers = {"num_workers": num_workers, "persistent_workers": num_workers > 0}
-        super().__init__(dataset=dataset, batch_size=None, sampler=order, **workers)
+    def __init__(self, dataset: TensorDataset, batch_size: int, *, shuffle: bool, seed: int, **options: Any) -> None:
+        options |= {"batch_size": None, "batch_sampler": None, "persistent_workers": options.get("num_workers", 0) > 0}
+        options["sampler"] = BatchOrder(dataset, batch_size, shuffle=shuffle, seed=seed)
+        super().__init__(dataset=dataset, **options)

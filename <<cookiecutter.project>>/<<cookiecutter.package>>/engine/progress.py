@@ -29,13 +29,17 @@ class Progress(TQDMProgressBar):
         super().on_train_epoch_start(trainer, *args)
         self.train_progress_bar.set_description(f"Epoch {trainer.current_epoch + 1}")
         self.epoch_started = time.perf_counter()
+        self.val_metrics = {}
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_validation_end(trainer, pl_module)
+        self.val_metrics = {name: value for name, value in trainer.callback_metrics.items() if name.startswith("val")}
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        width = len(str(trainer.max_epochs))
-        words = [f"epoch {trainer.current_epoch + 1:{width}}/{trainer.max_epochs}"]
-        for name in ("train/loss", *(key for key in trainer.logged_metrics if key.startswith("val/"))):
-            if name in trainer.callback_metrics:
-                words.append(f"{name} {trainer.callback_metrics[name]:.4f}")
+        words = [f"epoch {trainer.current_epoch + 1:{len(str(trainer.max_epochs))}}/{trainer.max_epochs}"]
+        for name, value in trainer.callback_metrics.items():
+            if (name == "train/loss" or name in self.val_metrics) and value.numel() == 1 and "num_samples" not in name:
+                words.append(f"{name} {value:.4f}")
         with Tqdm.external_write_mode():  # a bar moves out of the way
             print(*words, f"{time.perf_counter() - self.epoch_started:.1f} s", sep="  ", flush=True)

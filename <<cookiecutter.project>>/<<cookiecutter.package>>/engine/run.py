@@ -1,5 +1,6 @@
 """The main path: train a model and test it, or score it again."""
 
+import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -11,22 +12,20 @@ from omegaconf import DictConfig, OmegaConf
 from <<cookiecutter.package>>.engine.accelerator import check_accelerator
 from <<cookiecutter.package>>.engine.build import build, check
 from <<cookiecutter.package>>.engine.checkpoints import find_checkpoint, load_weights, read_checkpoint
-from <<cookiecutter.package>>.engine.console import be_quiet, print_metrics, print_next
+from <<cookiecutter.package>>.engine.console import be_quiet, print_result
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.provenance import git_state, versions
 from <<cookiecutter.package>>.engine.run_folder import load_run, open_run, write_atomically
 
 TRAINING = ("loss", "metrics", "optimizer", "scheduler")  # what a model receives as plain data, if it takes it
 
-Metrics = dict[str, dict[str, Any]]  # by name: its value and its num_samples
-
 
 def train(cfg: DictConfig) -> float | None:
     """Fit the model, test its best checkpoint, record both; return the best monitored score."""
     be_quiet()
+    set_seed(cfg)
     check(cfg)
     check_accelerator(cfg.trainer.accelerator)
-    set_seed(cfg)
     data = build(cfg.data)
     model = build_model(cfg, data)
     if cfg.checkpoint is not None:
@@ -38,56 +37,56 @@ def train(cfg: DictConfig) -> float | None:
             callbacks=[build(block) for block in cfg.callbacks.values() if block],
             logger=[build(block) for block in cfg.logger.values() if block],
             enable_checkpointing=bool(cfg.callbacks.get("checkpoint")),
+            enable_progress_bar=bool(cfg.callbacks.get("progress")),
             default_root_dir=cfg.run_dir,
         )
         write_atomically(run.path / "config.yaml", OmegaConf.to_yaml(cfg))
         run.record(status="running", name=cfg.name, seed=cfg.seed, versions=versions(), git=git_state())
 
         trainer.fit(model, datamodule=data)
+        run.record(split_sha256=getattr(data, "split_sha256", None))
         best, score, metrics = best_checkpoint(trainer)
         if cfg.test:
             trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
             metrics |= split_metrics(trainer, "test")
-        run.record(
-            metrics=metrics,
-            checkpoint=best and f"checkpoints/{Path(best).name}",
-            split_sha256=getattr(data, "split_sha256", None),
-        )
-    print_metrics(metrics)
-    print_next(run.path)
+        run.record(metrics=metrics, checkpoint=best and f"checkpoints/{Path(best).name}")
+    print_result(metrics, run.path if best else None)
     return score
 
 
-def evaluate(cfg: DictConfig) -> Metrics:
-    """Score a checkpoint of a run on one split of the data it was trained with."""
+def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
+    """Score a checkpoint of a run on one split of the data it was trained with; return the metrics by name."""
     be_quiet()
     if cfg.split not in ("test", "val"):
         raise ConfigError(f"split must be test or val, got {cfg.split!r}")
     run_cfg, summary = load_run(cfg.run)
     run_cfg.trainer.merge_with(cfg.trainer)
+    set_seed(run_cfg)
     check(run_cfg)
     check_accelerator(run_cfg.trainer.accelerator)
-    set_seed(run_cfg)
     checkpoint = find_checkpoint(Path(cfg.run), cfg.checkpoint)
     read_checkpoint(checkpoint)  # a broken file is said before anything is built
     data = build(run_cfg.data)
-    check_split(data, summary)
     model = build_model(run_cfg, data)
-    callbacks = [build(block) for name, block in run_cfg.callbacks.items() if name == "progress" and block]
-    trainer = build(run_cfg.trainer, callbacks=callbacks, logger=False, enable_checkpointing=False)
+    bar = [build(block) for name, block in run_cfg.callbacks.items() if name == "progress" and block]
+    off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": bool(bar)}
+    trainer = build(run_cfg.trainer, callbacks=bar, **off)
     score = trainer.test if cfg.split == "test" else trainer.validate
     score(model, datamodule=data, ckpt_path=checkpoint, verbose=False)
+    check_split(data, summary)
     metrics = split_metrics(trainer, cfg.split)
-    print_metrics(metrics)
+    print_result(metrics)
     return metrics
 
 
 def set_seed(cfg: DictConfig) -> None:
     """Seed Python, numpy and torch, the loader's processes included; draw a seed when `cfg.seed` is null."""
     if cfg.seed is None and rank_zero_only.rank == 0:
-        cfg.seed = secrets.randbelow(2**32)  # Lightning hands it to the other processes
-    elif cfg.seed is not None and not (type(cfg.seed) is int and 0 <= cfg.seed < 2**32):
-        raise ConfigError(f"seed must be a whole number from 0 to {2**32 - 1}, or null, got {cfg.seed!r}")
+        cfg.seed = secrets.randbelow(2**32)  # Lightning's launcher hands it to the other processes
+    elif cfg.seed is None and "PL_GLOBAL_SEED" in os.environ:
+        cfg.seed = int(os.environ["PL_GLOBAL_SEED"])
+    elif not (type(cfg.seed) is int and 0 <= cfg.seed < 2**32):
+        raise ConfigError(f"seed must be a whole number below 2**32, or null without a launcher, got {cfg.seed!r}")
     cfg.seed = seed_everything(cfg.seed, workers=True, verbose=False)
 
 
@@ -98,19 +97,19 @@ def build_model(cfg: DictConfig, data: LightningDataModule) -> LightningModule:
     return build(cfg.model, recursive=False, **shape, **training)
 
 
-def best_checkpoint(trainer: Trainer) -> tuple[str | None, float | None, Metrics]:
+def best_checkpoint(trainer: Trainer) -> tuple[str | None, float | None, dict[str, dict[str, Any]]]:
     """Return the path of the best checkpoint, its monitored score, and that score as an entry of the summary."""
     callback = trainer.checkpoint_callback
     if callback is None or callback.best_model_score is None:
         return None, None, {}
     name, score = callback.monitor, callback.best_model_score.item()
-    entry = split_metrics(trainer, name.partition("/")[0])[name] | {"value": score}
+    entry = split_metrics(trainer, name.partition("/")[0]).get(name, {"num_samples": None}) | {"value": score}
     return callback.best_model_path, score, {name: entry}
 
 
-def split_metrics(trainer: Trainer, split: str) -> Metrics:
-    """Return each metric last measured on a split, with the number of samples behind it."""
-    values = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith(f"{split}/")}
+def split_metrics(trainer: Trainer, split: str) -> dict[str, dict[str, Any]]:
+    """Return the `value` of each metric last measured on a split, and the `num_samples` behind it."""
+    values = {name: value.item() for name, value in trainer.callback_metrics.items() if value.numel() == 1}
     num_samples = values.pop(f"{split}/num_samples", None)
     return {name: {"value": value, "num_samples": num_samples and int(num_samples)} for name, value in values.items()}
 

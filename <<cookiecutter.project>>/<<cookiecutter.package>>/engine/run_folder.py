@@ -30,7 +30,8 @@ class Run:
     def record(self, **facts: Any) -> None:
         """Add facts to summary.json; whoever reads it meanwhile sees the old file or the new one, whole."""
         self.summary.update(facts, seconds=round(time.perf_counter() - self.started, 3))
-        write_atomically(self.path / "summary.json", json.dumps(self.summary, indent=2) + "\n")
+        summary = json.loads(json.dumps(self.summary), parse_constant=str)  # JSON has no NaN
+        write_atomically(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
 
 
 @contextmanager
@@ -38,40 +39,52 @@ def open_run(cfg: DictConfig) -> Generator[Run]:
     """Make the folder of a new run and fill in `cfg.name`; record in the end how the run went.
 
     Raises:
-        ConfigError: `name` is not the name of a folder, or is taken.
+        ConfigError: `name` is not the name of a folder, or is taken, or the folder cannot be made.
     """
-    claim_folder(cfg)
+    older = claim_folder(cfg)
     run = Run(Path(cfg.run_dir))
     try:
         yield run
     except BaseException as error:
+        status = "interrupted" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
         if run.summary:
-            run.record(status="failed", error=f"{type(error).__name__}: {error}")
-        else:  # nothing has started
+            run.record(status=status, error=f"{type(error).__name__}: {error}")
+        elif rank_zero_only.rank == 0:  # nothing has started
             with suppress(OSError):
                 run.path.rmdir()
+                older.rename(run.path) if older else None
         raise
     run.record(status="finished")
 
 
-def claim_folder(cfg: DictConfig) -> None:
-    """Make the folder `runs_dir/name`, so that no other run can have it; choose a name when there is none."""
+def claim_folder(cfg: DictConfig) -> Path | None:
+    """Make the folder `runs_dir/name`, which no other run can then have; choose a name when there is none.
+
+    Returns the new place of an older run of that name, moved aside because of `overwrite`.
+    """
+    older = None
     if rank_zero_only.rank != 0:  # a further process of a run that the first one has named
         cfg.name = cfg.name or os.environ.get(SHARED_NAME)
         if cfg.name is None:
             raise ConfigError("name must be given, as name=baseline, when a launcher starts the processes of a run")
-        return
-    if cfg.name is None:
-        cfg.name = unique_name(Path(cfg.runs_dir))
-    elif not re.fullmatch(r"\w[\w.-]*", str(cfg.name)):
-        raise ConfigError(f"name must be one folder of letters, digits, '_', '-' and '.', got {cfg.name!r}")
-    path = Path(cfg.run_dir)
-    if cfg.overwrite and path.exists():
-        path.rename(path.with_name(f"{path.name}.replaced-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"))
-    path.mkdir(parents=True, exist_ok=True)
-    if any(path.iterdir()):
-        raise ConfigError(f"name={cfg.name} is taken: choose another, or move {path} aside with overwrite=true")
-    os.environ[SHARED_NAME] = str(cfg.name)
+        return older
+    try:
+        if cfg.name is None:
+            cfg.name = unique_name(Path(cfg.runs_dir))
+        elif not re.fullmatch(r"\w[\w.-]*", str(cfg.name)):
+            raise ConfigError(f"name must be one folder of letters, digits, '_', '-' and '.', got {cfg.name!r}")
+        else:
+            cfg.name = str(cfg.name)
+            path = Path(cfg.run_dir)
+            if cfg.overwrite and path.exists():
+                older = path.rename(f"{path}.replaced-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
+            path.mkdir(parents=True)
+    except FileExistsError as error:
+        raise ConfigError(f"{cfg.run_dir} exists: choose another name, or move it aside with overwrite=true") from error
+    except OSError as error:
+        raise ConfigError(f"{cfg.run_dir} cannot be made: {error}") from error
+    os.environ[SHARED_NAME] = cfg.name
+    return older
 
 
 def unique_name(runs_dir: Path) -> str:

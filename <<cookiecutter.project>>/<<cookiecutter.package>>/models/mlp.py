@@ -16,12 +16,9 @@ class MLP(Classifier):
     def __init__(self, hidden_sizes: Sequence[int] = (256, 128), dropout: float = 0.1, **training: Any) -> None:
         super().__init__(**training)
         sizes = [math.prod(self.hparams.input_shape), *hidden_sizes]
-        self.hidden = nn.Sequential(
-            *(
-                nn.Sequential(nn.Linear(m, n, bias=False), nn.BatchNorm1d(n), nn.ReLU(), nn.Dropout(dropout))
-                for m, n in pairwise(sizes)
-            )
-        )
+        self.hidden = nn.Sequential()
+        for m, n in pairwise(sizes):
+            self.hidden.extend([nn.Linear(m, n, bias=False), nn.BatchNorm1d(n), nn.ReLU(), nn.Dropout(dropout)])
         self.head = nn.Linear(sizes[-1], self.hparams.num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
