@@ -54,7 +54,9 @@ for number, (script, *arguments) in enumerate(json.load(sys.stdin)):
         try:
             runpy.run_path(script, run_name="__main__")
         except SystemExit as error:
-            code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
+            if isinstance(error.code, str):
+                print(error.code, file=sys.stderr)
         except BaseException:
             traceback.print_exc()
             code = 1

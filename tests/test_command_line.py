@@ -1,9 +1,14 @@
 """What the scripts answer on the command line: help and mistakes at once, a run without a network."""
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 
 import pytest
 import torch
@@ -81,7 +86,7 @@ MISTAKES = {
     "data.batch_size=0": "data.batch_size must be at least 1, got 0",
     "checkpoint=missing.ckpt": "checkpoint=missing.ckpt does not exist",
     "trainer.precision=7": "Precision 7 is invalid",
-    "trainer.accelerator=quantum": "trainer.accelerator must be auto, gpu or one of",
+    "trainer.accelerator=quantum": "accelerator='quantum'",
     "optimizer.lr=-1": "Invalid learning rate: -1",
     "seed=-1": "seed must be a whole number",
     "name=a/b": "name must be one folder",
@@ -130,6 +135,29 @@ def test_the_default_run_needs_no_network_and_is_accurate_for_three_seeds(tmp_pa
     assert sum(line.startswith("epoch ") for line in lines) == 3 * 20
     assert sum(line.startswith(("metric ", "val/", "test/", "run ", "next ")) for line in lines) == 3 * 7
     assert len(lines) == 3 * 27
+
+
+@pytest.mark.slow
+def test_in_a_terminal_a_bar_comes_and_goes_and_the_lines_stay(tmp_path):
+    project = generate(tmp_path)
+    terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))  # 30 lines of 100 characters
+    command = [sys.executable, "train.py", "trainer.max_epochs=2", "callbacks.progress.refresh_rate=1"]
+    with subprocess.Popen(command, cwd=project, stdout=end, stderr=end) as process:
+        os.close(end)
+        output = b""
+        with contextlib.suppress(OSError):  # the terminal closes when the run ends
+            while chunk := os.read(terminal, 65536):
+                output += chunk
+    text = output.decode()
+    assert process.returncode == 0, text
+    assert "Epoch 1:" in text
+    assert "Epoch 2:" in text
+    kept = [line.split("\r")[-1].strip() for line in text.replace("\r\n", "\n").split("\n")]
+    assert sum(line.startswith("epoch ") for line in kept) == 2
+    assert sum(line.startswith("test/") for line in kept) == 3
+    assert not any("it/s" in line for line in kept if line.startswith(("epoch ", "test/", "run ", "next ")))
+    assert kept[-2].startswith("next  python evaluate.py run=runs/")
 
 
 @pytest.mark.slow

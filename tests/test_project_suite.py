@@ -33,6 +33,8 @@ def test_the_projects_own_tests_pass_with_hydras_warnings_as_errors(tmp_path, hy
     # The scripts themselves, from composing to building, warn of nothing either.
     finished = capture(project, "train.py", "trainer=debug", env=env)
     assert (finished.returncode, finished.stderr) == (0, "")
+    mistaken = capture(project, "train.py", "data.val_fraction=10", env=env)
+    assert (mistaken.returncode, mistaken.stderr) == (1, "data.val_fraction must be between 0 and 1, got 10\n")
 
 
 def test_the_projects_own_tests_pass_with_the_oldest_versions_it_allows(tmp_path):
@@ -40,6 +42,13 @@ def test_the_projects_own_tests_pass_with_the_oldest_versions_it_allows(tmp_path
     env = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONPATH")}
     subprocess.run([*UV, "sync", "-q", "--resolution", "lowest-direct"], cwd=project, env=env, check=True)
     subprocess.run([project / ".venv" / "bin" / "python", "-m", "pytest", "-q"], cwd=project, env=env, check=True)
+
+
+def test_the_pre_commit_hooks_run_and_accept_the_code(tmp_path):
+    project = generate(tmp_path)
+    for arguments in (["git", "init", "-q"], ["git", "add", "-A"]):
+        subprocess.run(arguments, cwd=project, check=True)
+    subprocess.run([*UV, "tool", "run", "pre-commit", "run", "--all-files"], cwd=project, check=True)
 
 
 def test_the_readmes_of_both_languages_have_the_same_commands():

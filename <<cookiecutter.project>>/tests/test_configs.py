@@ -62,6 +62,9 @@ def test_an_error_in_a_nested_block_of_your_own_keeps_its_type(monkeypatch):
         ("model._target_=torch.nn.nowhere.Nothing", "there is no module 'torch.nn.nowhere'"),
         ("model._target_=os.system", "model._target_: os.system is not in TRUSTED"),
         ("data.val_fraction=half", "data.val_fraction must be float, got 'half'"),
+        ("runs_dir=", "runs_dir must be str, got ''"),
+        ("overwrite=maybe", "overwrite must be bool, got 'maybe'"),
+        ("name=1e3", r"name must be str \| int \| None, got 1000.0"),
         ("data.batch_size=1.5", "data.batch_size must be int, got 1.5"),
     ],
 )
@@ -76,6 +79,7 @@ def test_a_wrong_config_is_named_by_its_key(compose_config, override, message):
         ("data.val_fraction=10", "data.val_fraction must be between 0 and 1, got 10"),
         ("data.batch_size=0", "data.batch_size must be at least 1, got 0"),
         ("data.num_workers=-1", "data.num_workers must be at least 0, got -1"),
+        ("data.val_fraction=0.001", "data.val_fraction=0.001, data.split_seed=0: The test_size = 2 should be"),
     ],
 )
 def test_a_value_out_of_range_is_named_by_its_key(compose_config, override, message):

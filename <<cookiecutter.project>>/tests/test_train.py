@@ -137,6 +137,27 @@ def test_a_broken_checkpoint_is_one_message(compose_config, tmp_path, content):
         train(compose_config(f"checkpoint={path}"))
 
 
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_gradients_are_clipped_in_every_precision_with_the_default_optimizer(compose_config, precision):
+    cfg = compose_config("trainer=debug", f"trainer.precision={precision}", "name=" + precision)
+    train(cfg)
+    assert cfg.trainer.gradient_clip_val
+    assert summary_of(Path(cfg.run_dir))["status"] == "finished"
+
+
+@pytest.mark.parametrize("override", ["+trainer.max_steps=3", "+trainer.limit_val_batches=0"])
+def test_a_run_without_validation_finishes(compose_config, override):
+    cfg = compose_config(override, "trainer.max_epochs=1")
+    assert train(cfg) is None
+    assert summary_of(Path(cfg.run_dir))["status"] == "finished"
+
+
+@pytest.mark.parametrize("override", ["monitor=val/acc", "scheduler.interval=batch"])
+def test_what_lightning_refuses_is_one_message(compose_config, override):
+    with pytest.raises(ConfigError, match=override.partition("=")[2]):
+        train(compose_config("trainer=debug", "logger=csv", override))
+
+
 def test_the_same_seed_gives_the_same_weights_and_seed_zero_counts(compose_config):
     def weights(seed):
         cfg = compose_config(f"seed={seed}", "trainer=debug", "trainer.accelerator=cpu", "test=false")
@@ -188,7 +209,7 @@ def test_a_run_that_cannot_start_leaves_everything_as_it_was(compose_config):
 
 
 def test_a_summary_is_strict_json_even_when_the_loss_is_not_finite(compose_config):
-    cfg = compose_config("trainer=debug", "optimizer=sgd", "optimizer.lr=1e38", "scheduler=none", "name=nan")
+    cfg = compose_config("trainer=debug", "optimizer=sgd", "optimizer.lr=1e38", "scheduler=none")
     train(cfg)
     text = (Path(cfg.run_dir) / "summary.json").read_text()
     assert json.loads(text, parse_constant=pytest.fail)["metrics"]["test/loss"]["value"] == "NaN"

@@ -3,8 +3,6 @@
 Source: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
 """
 
-from functools import cached_property
-
 import numpy as np
 import torch
 from lightning import LightningDataModule
@@ -45,25 +43,11 @@ class Digits(LightningDataModule):
         if num_workers < 0:
             raise ConfigError(f"data.num_workers must be at least 0, got {num_workers}")
         self.loading = {"batch_size": batch_size, "num_workers": num_workers, "seed": seed}
-        self.val_fraction = val_fraction
-        self.split_seed = split_seed
-
-    @cached_property
-    def splits(self) -> dict[str, TensorDataset]:
-        """Images (N, 1, 8, 8), float32 in [0, 1], and labels (N,), int64, of train, val and test."""
-        digits = load_digits()
-        images = torch.from_numpy(digits.images / 16).float().unsqueeze(1)  # (1797, 1, 8, 8)
-        labels = torch.from_numpy(digits.target)
-        rest, test = np.split(np.arange(len(labels)), [-360])  # the last 360 come from other writers
-        train, val = train_test_split(
-            rest, test_size=self.val_fraction, stratify=labels[rest], random_state=self.split_seed
-        )
-        splits = zip(("train", "val", "test"), (train, val, test), strict=True)
-        return {name: TensorDataset(images[indices], labels[indices]) for name, indices in splits}
-
-    @property
-    def split_sha256(self) -> str:
-        return split_sha256(self.splits)
+        try:
+            self.splits = load_splits(val_fraction, split_seed)
+        except ValueError as error:
+            raise ConfigError(f"data.val_fraction={val_fraction}, data.split_seed={split_seed}: {error}") from error
+        self.split_sha256 = split_sha256(self.splits)
 
     def train_dataloader(self) -> DataLoader:
         return TensorLoader(self.splits["train"], shuffle=True, **self.loading)
@@ -73,3 +57,14 @@ class Digits(LightningDataModule):
 
     def test_dataloader(self) -> DataLoader:
         return TensorLoader(self.splits["test"], shuffle=False, **self.loading)
+
+
+def load_splits(val_fraction: float, split_seed: int) -> dict[str, TensorDataset]:
+    """Return images (N, 1, 8, 8), float32 in [0, 1], and labels (N,), int64, of train, val and test."""
+    digits = load_digits()
+    images = torch.from_numpy(digits.images / 16).float().unsqueeze(1)  # (1797, 1, 8, 8)
+    labels = torch.from_numpy(digits.target)
+    rest, test = np.split(np.arange(len(labels)), [-360])  # the last 360 come from other writers
+    train, val = train_test_split(rest, test_size=val_fraction, stratify=labels[rest], random_state=split_seed)
+    splits = zip(("train", "val", "test"), (train, val, test), strict=True)
+    return {name: TensorDataset(images[indices], labels[indices]) for name, indices in splits}

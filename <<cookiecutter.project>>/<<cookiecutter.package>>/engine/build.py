@@ -26,6 +26,9 @@ TRUSTED = [f"{PACKAGE}.*", "lightning.Trainer", "lightning.pytorch.*", "torch.nn
 # Keys of a scheduler block that are for Lightning, not for the scheduler itself.
 SCHEDULER_KEYS = {"interval", "frequency", "monitor"}
 
+# Types of the keys at the top of train.yaml.
+KINDS = {"name": str | int | None, "test": bool, "checkpoint": str | None, "overwrite": bool, "runs_dir": str}
+
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -57,9 +60,12 @@ def build(block: Mapping[str, Any], *, recursive: bool = True, **offered: Any) -
 
 
 def check(cfg: DictConfig) -> None:
-    """Raise ConfigError for the first `_target_` that does not exist or would refuse its arguments."""
+    """Raise ConfigError for the first value of a wrong type, or `_target_` that does not exist or would refuse it."""
+    for key in KINDS.keys() & cfg.keys():
+        if not fits(cfg[key], KINDS[key]) or cfg[key] == "":
+            raise ConfigError(f"{key} must be {inspect.formatannotation(KINDS[key])}, got {cfg[key]!r}")
     for key, block in blocks(OmegaConf.to_container(cfg, resolve=True), key=""):
-        target = block["_target_"]
+        target = str(block["_target_"])
         accepted, open_ended = arguments(find(target, f"{key}._target_: "))
         for name, value in block.items():
             if name.startswith("_") or (key == "scheduler" and name in SCHEDULER_KEYS):

@@ -1,7 +1,6 @@
-"""Find a checkpoint and read it as plain data."""
+"""Find a checkpoint and load its weights."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning import LightningModule
@@ -18,21 +17,15 @@ def find_checkpoint(run_dir: Path, which: str) -> Path:
     raise ConfigError(f"checkpoint must be a file or one of those in {run_dir} ({present}), got {which!r}")
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU; it holds numbers, strings, lists, dicts and tensors only."""
+def load_weights(model: LightningModule, path: str | Path) -> None:
+    """Copy the weights of a checkpoint, read as plain data, into a model of the same layers."""
     if not Path(path).is_file():
         raise ConfigError(f"checkpoint={path} does not exist (relative to {Path.cwd()})")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        checkpoint["state_dict"]
+        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     except Exception as error:
         raise ConfigError(f"checkpoint={path} cannot be read: it is truncated or of another kind. {error}") from error
-    return checkpoint
-
-
-def load_weights(model: LightningModule, path: str | Path) -> None:
-    """Copy the weights of a checkpoint into a model of the same layers."""
     try:
-        model.load_state_dict(read_checkpoint(path)["state_dict"])
+        model.load_state_dict(state)
     except RuntimeError as error:
         raise ConfigError(f"checkpoint={path} holds the weights of another model. {error}") from error

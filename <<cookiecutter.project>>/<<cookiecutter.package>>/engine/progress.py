@@ -39,7 +39,8 @@ class Progress(TQDMProgressBar):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         words = [f"epoch {trainer.current_epoch + 1:{len(str(trainer.max_epochs))}}/{trainer.max_epochs}"]
         for name, value in trainer.callback_metrics.items():
-            if (name == "train/loss" or name in self.val_metrics) and value.numel() == 1 and "num_samples" not in name:
+            shown = name in self.val_metrics or (name.startswith("train") and not name.endswith("_step"))
+            if shown and value.numel() == 1 and not name.endswith("num_samples"):
                 words.append(f"{name} {value:.4f}")
         with Tqdm.external_write_mode():  # a bar moves out of the way
             print(*words, f"{time.perf_counter() - self.epoch_started:.1f} s", sep="  ", flush=True)

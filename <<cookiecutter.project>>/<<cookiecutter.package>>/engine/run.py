@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from <<cookiecutter.package>>.engine.accelerator import check_accelerator
 from <<cookiecutter.package>>.engine.build import build, check
-from <<cookiecutter.package>>.engine.checkpoints import find_checkpoint, load_weights, read_checkpoint
+from <<cookiecutter.package>>.engine.checkpoints import find_checkpoint, load_weights
 from <<cookiecutter.package>>.engine.console import be_quiet, print_result
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.provenance import git_state, versions
@@ -65,14 +65,14 @@ def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     check(run_cfg)
     check_accelerator(run_cfg.trainer.accelerator)
     checkpoint = find_checkpoint(Path(cfg.run), cfg.checkpoint)
-    read_checkpoint(checkpoint)  # a broken file is said before anything is built
     data = build(run_cfg.data)
     model = build_model(run_cfg, data)
+    load_weights(model, checkpoint)
     bar = [build(block) for name, block in run_cfg.callbacks.items() if name == "progress" and block]
     off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": bool(bar)}
     trainer = build(run_cfg.trainer, callbacks=bar, **off)
     score = trainer.test if cfg.split == "test" else trainer.validate
-    score(model, datamodule=data, ckpt_path=checkpoint, verbose=False)
+    score(model, datamodule=data, verbose=False)
     check_split(data, summary)
     metrics = split_metrics(trainer, cfg.split)
     print_result(metrics)

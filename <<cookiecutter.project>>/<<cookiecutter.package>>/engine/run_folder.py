@@ -11,6 +11,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
@@ -46,13 +47,15 @@ def open_run(cfg: DictConfig) -> Generator[Run]:
     try:
         yield run
     except BaseException as error:
-        status = "interrupted" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
+        interrupted = KeyboardInterrupt in (type(error), type(error.__context__))  # Lightning turns it into an exit
         if run.summary:
-            run.record(status=status, error=f"{type(error).__name__}: {error}")
+            run.record(status="interrupted" if interrupted else "failed", error=f"{type(error).__name__}: {error}")
         elif rank_zero_only.rank == 0:  # nothing has started
             with suppress(OSError):
                 run.path.rmdir()
                 older.rename(run.path) if older else None
+        if isinstance(error, MisconfigurationException):  # Lightning refuses what it was asked to do
+            raise ConfigError(str(error)) from error
         raise
     run.record(status="finished")
 
@@ -99,10 +102,10 @@ def unique_name(runs_dir: Path) -> str:
 
 def load_run(run_dir: str | None) -> tuple[DictConfig, dict[str, Any]]:
     """Read the config.yaml and the summary.json of a run."""
-    path = Path(run_dir or "")
+    path = Path(str(run_dir or ""))
     try:
         return DictConfig(OmegaConf.load(path / "config.yaml")), json.loads((path / "summary.json").read_text())
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"run must be the folder of a run, as run=runs/baseline, got {run_dir}: {error}") from error
 
 

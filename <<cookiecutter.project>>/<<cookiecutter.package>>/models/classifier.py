@@ -90,7 +90,8 @@ class Classifier(LightningModule):
         self.log(f"{split}/num_samples", loss.num_samples.float(), reduce_fx="sum", sync_dist=True, logger=False)
 
     def configure_optimizers(self) -> Any:
-        optimizer = build(self.hparams.optimizer, params=self.parameters())
+        fused = not self.trainer.precision.endswith("mixed")  # Lightning cannot clip the gradients of both
+        optimizer = build(self.hparams.optimizer, params=self.parameters(), fused=fused)
         if not self.hparams.scheduler:
             return optimizer
         block = dict(self.hparams.scheduler)
