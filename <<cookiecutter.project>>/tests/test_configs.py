@@ -47,10 +47,11 @@ def test_an_error_in_a_nested_block_of_your_own_keeps_its_type(monkeypatch):
     def broken(*args, **kwargs):
         raise ZeroDivisionError
 
-    digits = "<<cookiecutter.package>>.data.digits.Digits"
-    monkeypatch.setattr(find(digits), "__init__", broken)
+    outer = "<<cookiecutter.package>>.data.digits.load_splits"
+    inner = "<<cookiecutter.package>>.data.digits.Digits"
+    monkeypatch.setattr(find(inner), "__init__", broken)
     with pytest.raises(ZeroDivisionError):
-        build({"_target_": "<<cookiecutter.package>>.engine.errors.ConfigError", "data": {"_target_": digits}})
+        build({"_target_": outer, "val_fraction": {"_target_": inner}, "split_seed": 0})
 
 
 @pytest.mark.parametrize(
