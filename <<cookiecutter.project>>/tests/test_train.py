@@ -81,29 +81,29 @@ def test_accuracy_is_correct_over_total_on_the_whole_split(run, compose_config):
     assert recorded["value"] == pytest.approx(correct / len(labels), abs=1e-6)
 
 
-def test_evaluate_prints_the_numbers_of_the_runs_own_test_from_another_process(run):
+EVALUATE_THEN_LOAD = """
+import runpy, sys, torch
+paths, sys.argv = sys.argv[1].split(":"), ["evaluate.py", *sys.argv[2:]]
+sys.path.insert(0, ".")
+runpy.run_path("evaluate.py", run_name="__main__")
+from <<cookiecutter.package>>.models.cnn import CNN
+for path in paths:
+    torch.load(path, weights_only=True)
+    CNN.load_from_checkpoint(path, weights_only=True)
+"""
+
+
+def test_another_process_gets_the_numbers_of_the_runs_own_test_and_loads_every_checkpoint_without_a_config(run):
     run_dir, _ = run
-    command = [sys.executable, "-W", "error::UserWarning:hydra", "evaluate.py", f"run={run_dir}"]
+    paths = sorted((run_dir / "checkpoints").glob("*.ckpt"))
+    assert [path.name for path in paths] == ["best.ckpt", "last.ckpt"]
+    arguments = [":".join(map(str, paths)), f"run={run_dir}", "trainer.accelerator=cpu"]
     printed = subprocess.run(
-        [*command, "trainer.accelerator=cpu"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", EVALUATE_THEN_LOAD, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
     for name, metric in summary_of(run_dir)["metrics"].items():
         if name.startswith("test/"):
             assert f"{name:<16}{metric['value']:>8.4f}{metric['num_samples']:>10}" in printed
-
-
-def test_every_checkpoint_holds_plain_data_and_loads_without_a_config(run):
-    run_dir, _ = run
-    script = (
-        "import sys, torch\n"
-        "from <<cookiecutter.package>>.models.cnn import CNN\n"
-        "for path in sys.argv[1:]:\n"
-        "    torch.load(path, weights_only=True)\n"
-        "    CNN.load_from_checkpoint(path, weights_only=True)\n"
-    )
-    paths = [str(path) for path in (run_dir / "checkpoints").glob("*.ckpt")]
-    assert {Path(path).name for path in paths} == {"best.ckpt", "last.ckpt"}
-    subprocess.run([sys.executable, "-c", script, *paths], cwd=ROOT, check=True)
 
 
 def test_a_name_that_is_taken_is_refused_unless_overwritten(run, compose_config):
