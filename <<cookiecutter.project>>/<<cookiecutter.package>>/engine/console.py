@@ -23,10 +23,16 @@ def be_quiet() -> None:
 
 
 @rank_zero_only
+def say(text: str) -> None:
+    """Print a line."""
+    print(text, flush=True)
+
+
+@rank_zero_only
 def print_result(metrics: dict[str, dict[str, Any]], run_dir: Path | None = None) -> None:
     """Print each metric with the number of samples behind it, and after a run where it is and what to try now."""
     print(f"\n{'metric':<16}{'value':>8}{'samples':>10}")
     for name, metric in metrics.items():
-        print(f"{name:<16}{metric['value']:>8.4f}{metric['num_samples'] or '?':>10}")
+        print(f"{name:<16}{float(metric['value']):>8.4f}{metric['num_samples'] or '?':>10}")
     if run_dir:
         print(f"\nrun   {run_dir}\nnext  python evaluate.py run={run_dir} split=val")

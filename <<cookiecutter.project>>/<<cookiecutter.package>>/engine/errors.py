@@ -1,4 +1,8 @@
-"""The error for a mistake that the user can mend."""
+"""The two ways in which a run ends that are not a bug."""
+
+import signal
+
+from lightning.pytorch.utilities import rank_zero_only
 
 
 class ConfigError(SystemExit):
@@ -7,3 +11,12 @@ class ConfigError(SystemExit):
     As a SystemExit it ends the program with its message, without a traceback and with exit code 1; any other
     exception keeps its traceback.
     """
+
+
+class Preempted(SystemExit):
+    """A signal has asked the run to stop; the exit code is the shell's for it: 143 SIGTERM, 138 SIGUSR1, 130 Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        self.signal = signal.Signals(number).name
+        # Of several processes only the first one reports it: Lightning kills them all when another one fails.
+        super().__init__(128 + number if rank_zero_only.rank == 0 else 0)

@@ -1,17 +1,21 @@
-"""Serve tensors that fit in memory, a batch at a time, in an order that only (seed, epoch) decides."""
+"""Serve tensors that fit in memory, a batch at a time, in an order that only (seed, epoch) decides.
+
+The position in that order can be saved, and is where a run continues that was stopped within an epoch.
+"""
 
 import math
+import random
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, distributed
-from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, get_worker_info
 
 
 class BatchOrder(DistributedSampler[Any]):
-    """The batches of an epoch, each a tensor of indices (B,), int64, shared out among the processes.
+    """The batches of an epoch, shared out among the processes: indices (B,), int64, and a seed for what is random in each.
 
     Shuffled (training), the order is a function of (seed, epoch) alone, all batches have `batch_size`
     samples, and the few left over are not used in that epoch. In order (evaluation), each sample is served
@@ -19,35 +23,76 @@ class BatchOrder(DistributedSampler[Any]):
     samples to fill up the last batch and falsify the metrics. Every process gets as many batches as the others.
     """
 
-    def __init__(self, dataset: TensorDataset, batch_size: int, *, shuffle: bool, seed: int) -> None:
+    def __init__(self, dataset: Dataset, batch_size: int, *, shuffle: bool, seed: int) -> None:
         running = distributed.is_available() and distributed.is_initialized()
         rank, world_size = (distributed.get_rank(), distributed.get_world_size()) if running else (0, 1)
         super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed)
         self.size = len(dataset)
         self.samples_per_step = batch_size * world_size
+        self.first = 0  # batch that the next pass begins with
 
     def __len__(self) -> int:
         if self.shuffle:
             return max(1, self.size // self.samples_per_step)
         return math.ceil(self.size / self.samples_per_step)
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[tuple[Tensor, tuple[int, ...]]]:
+        first, self.first = self.first, 0
         order = np.arange(self.size)
         if self.shuffle:  # Lightning sets self.epoch before each epoch
             order = np.random.default_rng((self.seed, self.epoch)).permutation(order)
             order = order[: len(self) * self.samples_per_step]
         share = torch.from_numpy(order[self.rank :: self.num_replicas])
-        yield from torch.tensor_split(share, len(self))
+        for number, indices in enumerate(torch.tensor_split(share, len(self))):
+            if number >= first:
+                yield indices, (self.seed, self.epoch, self.rank, number)
+
+
+class SeededBatches(Dataset[tuple[Tensor, ...]]):
+    """A dataset whose random numbers, in a process of the loader, depend on the batch alone.
+
+    There the position of the random state cannot be saved: the process is some batches ahead. In the training process
+    nothing is seeded: its random state is saved with the run.
+    """
+
+    def __init__(self, dataset: Dataset[tuple[Tensor, ...]]) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, batch: tuple[Tensor, tuple[int, ...]]) -> tuple[Tensor, ...]:
+        indices, seed = batch
+        if get_worker_info() is not None:
+            numbers = np.random.SeedSequence(seed).generate_state(3)
+            random.seed(int(numbers[0]))
+            np.random.seed(numbers[1])
+            torch.manual_seed(int(numbers[2]))
+        return self.dataset[indices]
 
 
 class TensorLoader(DataLoader[tuple[Tensor, ...]]):
-    """Serve tensors of equal length; each batch is a tuple with `batch_size` rows of each.
+    """Serve a dataset that takes a tensor of indices, such as TensorDataset; a batch has `batch_size` rows of each tensor.
 
     `options` are those of DataLoader. For `overfit_batches` and in prediction Lightning makes the loader again, with
     shuffle=False and a sampler of single samples; whole batches are drawn at once here, so that sampler is left out.
     """
 
-    def __init__(self, dataset: TensorDataset, batch_size: int, *, shuffle: bool, seed: int, **options: Any) -> None:
+    def __init__(self, dataset: Dataset, batch_size: int, *, shuffle: bool, seed: int, **options: Any) -> None:
         options |= {"batch_size": None, "batch_sampler": None, "persistent_workers": options.get("num_workers", 0) > 0}
         options["sampler"] = BatchOrder(dataset, batch_size, shuffle=shuffle, seed=seed)
-        super().__init__(dataset=dataset, **options)
+        options["generator"] = torch.Generator()  # else each pass takes a number from the global one
+        super().__init__(dataset=SeededBatches(dataset), **options)
+        self.position = 0  # batches of this pass that have been served
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        self.position = self.sampler.first
+        for batch in super().__iter__():
+            self.position += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.sampler.first = state["position"]

@@ -25,6 +25,10 @@ class Progress(TQDMProgressBar):
         bar.leave = False
         return bar
 
+    def on_train_start(self, *args: Any) -> None:
+        super().on_train_start(*args)
+        self.on_train_epoch_start(*args)  # Lightning does not call it in a run that continues within an epoch
+
     def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
         super().on_train_epoch_start(trainer, *args)
         self.train_progress_bar.set_description(f"Epoch {trainer.current_epoch + 1}")

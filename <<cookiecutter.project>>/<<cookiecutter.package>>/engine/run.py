@@ -11,47 +11,57 @@ from omegaconf import DictConfig, OmegaConf
 
 from <<cookiecutter.package>>.engine.accelerator import check_accelerator
 from <<cookiecutter.package>>.engine.build import build, check
-from <<cookiecutter.package>>.engine.checkpoints import find_checkpoint, load_weights
-from <<cookiecutter.package>>.engine.console import be_quiet, print_result
+from <<cookiecutter.package>>.engine.checkpoints import check_resumable, find_checkpoint, load_weights
+from <<cookiecutter.package>>.engine.console import be_quiet, print_result, say
 from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.loops import use_step_callbacks
 from <<cookiecutter.package>>.engine.provenance import git_state, versions
-from <<cookiecutter.package>>.engine.run_folder import load_run, open_run, write_atomically
+from <<cookiecutter.package>>.engine.run_folder import Run, load_run, open_run
 
 TRAINING = ("loss", "metrics", "optimizer", "scheduler")  # what a model receives as plain data, if it takes it
 
 
 def train(cfg: DictConfig) -> float | None:
-    """Fit the model, test its best checkpoint, record both; return the best monitored score."""
+    """Run what the config says, or the rest of it, or nothing if it is finished; return the best monitored score."""
     be_quiet()
-    set_seed(cfg)
     check(cfg)
     check_accelerator(cfg.trainer.accelerator)
-    data = build(cfg.data)
-    model = build_model(cfg, data)
-    if cfg.checkpoint is not None:
-        load_weights(model, cfg.checkpoint)
-
     with open_run(cfg) as run:
-        trainer = build(
-            cfg.trainer,
-            callbacks=[build(block) for block in cfg.callbacks.values() if block],
-            logger=[build(block) for block in cfg.logger.values() if block],
-            enable_checkpointing=bool(cfg.callbacks.get("checkpoint")),
-            enable_progress_bar=bool(cfg.callbacks.get("progress")),
-            default_root_dir=cfg.run_dir,
-        )
-        write_atomically(run.path / "config.yaml", OmegaConf.to_yaml(cfg))
-        run.record(status="running", name=cfg.name, seed=cfg.seed, versions=versions(), git=git_state())
+        if not run.finished:
+            fit_and_test(cfg, run)
+    metrics = run.summary["metrics"]
+    print_result(metrics, run.path)
+    return float(metrics[cfg.monitor]["value"]) if cfg.monitor in metrics else None
 
-        trainer.fit(model, datamodule=data)
-        run.record(split_sha256=getattr(data, "split_sha256", None))
-        best, score, metrics = best_checkpoint(trainer)
-        if cfg.test:
-            trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
-            metrics |= split_metrics(trainer, "test")
-        run.record(metrics=metrics, checkpoint=best and f"checkpoints/{Path(best).name}")
-    print_result(metrics, run.path if best else None)
-    return score
+
+def fit_and_test(cfg: DictConfig, run: Run) -> None:
+    """Fit the model, test its best checkpoint, record both."""
+    set_seed(cfg)
+    data = build(cfg.data)
+    check_split(data, run.summary)
+    model = build_model(cfg, data)
+    if run.checkpoint:  # Lightning loads it; this says what is wrong with it
+        check_resumable(load_weights(model, run.checkpoint), run.checkpoint)
+        say(f"continues {run.path} from {run.checkpoint.name}")
+    elif cfg.checkpoint is not None:
+        load_weights(model, cfg.checkpoint)
+    trainer = build(
+        cfg.trainer,
+        callbacks=[build(block) for block in cfg.callbacks.values() if block],
+        logger=[build(block) for block in cfg.logger.values() if block],
+        enable_checkpointing=bool(cfg.callbacks.get("checkpoint")),
+        enable_progress_bar=bool(cfg.callbacks.get("progress")),
+        default_root_dir=cfg.run_dir,
+    )
+    use_step_callbacks(trainer)
+    run.start(cfg, versions=versions(), git=git_state(), split_sha256=getattr(data, "split_sha256", None))
+
+    trainer.fit(model, datamodule=data, ckpt_path=run.checkpoint)
+    best, metrics = best_checkpoint(trainer)
+    if cfg.test:
+        trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
+        metrics |= split_metrics(trainer, "test")
+    run.record(metrics=metrics, checkpoint=best and f"checkpoints/{Path(best).name}")
 
 
 def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
@@ -97,14 +107,14 @@ def build_model(cfg: DictConfig, data: LightningDataModule) -> LightningModule:
     return build(cfg.model, recursive=False, **shape, **training)
 
 
-def best_checkpoint(trainer: Trainer) -> tuple[str | None, float | None, dict[str, dict[str, Any]]]:
-    """Return the path of the best checkpoint, its monitored score, and that score as an entry of the summary."""
+def best_checkpoint(trainer: Trainer) -> tuple[str | None, dict[str, dict[str, Any]]]:
+    """Return the path of the best checkpoint, and its monitored score as an entry of the summary."""
     callback = trainer.checkpoint_callback
     if callback is None or callback.best_model_score is None:
-        return None, None, {}
-    name, score = callback.monitor, callback.best_model_score.item()
-    entry = split_metrics(trainer, name.partition("/")[0]).get(name, {"num_samples": None}) | {"value": score}
-    return callback.best_model_path, score, {name: entry}
+        return None, {}
+    name = callback.monitor
+    entry = split_metrics(trainer, name.partition("/")[0]).get(name, {"num_samples": None})
+    return callback.best_model_path, {name: entry | {"value": float(callback.best_model_score)}}
 
 
 def split_metrics(trainer: Trainer, split: str) -> dict[str, dict[str, Any]]:

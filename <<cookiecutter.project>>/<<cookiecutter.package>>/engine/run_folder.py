@@ -1,11 +1,11 @@
-"""The folder of a run: its name, its config.yaml and its summary.json."""
+"""The folder of a run: is it new, unfinished or finished, and what does it say?"""
 
 import json
 import os
 import re
 import time
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from itertools import chain, count
 from pathlib import Path
@@ -15,75 +15,110 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.console import say
+from <<cookiecutter.package>>.engine.durable_file import replacing
+from <<cookiecutter.package>>.engine.errors import ConfigError, Preempted
+from <<cookiecutter.package>>.engine.run_lock import LOCK, locked
 
 SHARED_NAME = "RUN_NAME"  # environment variable from which the further processes of a run learn its name
+WHERE = {"name", "runs_dir", "run_dir", "overwrite"}  # keys that say where a run is, not what it is
 
 
 class Run:
-    """One run and what it records about itself."""
+    """One run and what it records about itself.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.summary: dict[str, Any] = {}
-        self.started = time.perf_counter()
+    Args:
+        path: its folder.
+        summary: what summary.json said when the run was opened.
+        checkpoint: from which it continues; None starts at the beginning.
+    """
+
+    def __init__(self, path: Path, summary: dict[str, Any], checkpoint: Path | None = None) -> None:
+        self.path, self.summary, self.checkpoint = path, summary, checkpoint
+        self.started = False
+        self.clock = time.perf_counter() - summary.get("seconds", 0)
+
+    @property
+    def finished(self) -> bool:
+        return self.summary.get("status") == "finished"
+
+    def start(self, cfg: DictConfig, **facts: Any) -> None:
+        """Record the config and that the run is running."""
+        self.started = True
+        self.summary.pop("error", None)
+        self.record(status="running", name=cfg.name, seed=cfg.seed, **facts)
+        self.write("config.yaml", OmegaConf.to_yaml(cfg))
 
     def record(self, **facts: Any) -> None:
-        """Add facts to summary.json; whoever reads it meanwhile sees the old file or the new one, whole."""
-        self.summary.update(facts, seconds=round(time.perf_counter() - self.started, 3))
+        """Add facts to summary.json."""
+        self.summary.update(facts, seconds=round(time.perf_counter() - self.clock, 3))
         summary = json.loads(json.dumps(self.summary), parse_constant=str)  # JSON has no NaN
-        write_atomically(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
+        self.write("summary.json", json.dumps(summary, indent=2) + "\n")
+
+    @rank_zero_only
+    def write(self, name: str, text: str) -> None:
+        """Replace a file of the folder; whoever reads it meanwhile sees the old text or the new, whole."""
+        with replacing(self.path / name) as file:
+            file.write(text.encode())
 
 
 @contextmanager
 def open_run(cfg: DictConfig) -> Generator[Run]:
-    """Make the folder of a new run and fill in `cfg.name`; record in the end how the run went.
+    """Open the folder of a run, which is new or has the same config; record in the end how it went.
+
+    Fills in `cfg.name` and the `cfg.seed` that a run to be continued has drawn.
 
     Raises:
-        ConfigError: `name` is not the name of a folder, or is taken, or the folder cannot be made.
+        ConfigError: `name` is not the name of a folder, the folder cannot be made or is in use, or holds something else.
     """
-    older = claim_folder(cfg)
-    run = Run(Path(cfg.run_dir))
-    try:
-        yield run
-    except BaseException as error:
-        interrupted = KeyboardInterrupt in (type(error), type(error.__context__))  # Lightning turns it into an exit
-        if run.summary:
-            run.record(status="interrupted" if interrupted else "failed", error=f"{type(error).__name__}: {error}")
-        elif rank_zero_only.rank == 0:  # nothing has started
-            with suppress(OSError):
-                run.path.rmdir()
-                older.rename(run.path) if older else None
-        if isinstance(error, MisconfigurationException):  # Lightning refuses what it was asked to do
-            raise ConfigError(str(error)) from error
-        raise
-    run.record(status="finished")
+    with ExitStack() as locks:
+        older = claim_folder(cfg, locks)
+        run = Run(Path(cfg.run_dir), {})
+        try:
+            run = read_run(cfg)
+            yield run
+            if not run.finished:
+                run.record(status="finished")
+        except BaseException as error:
+            interrupted = KeyboardInterrupt in (type(error), type(error.__context__))  # Lightning makes it an exit
+            if run.started:
+                reason = error.signal if isinstance(error, Preempted) else f"{type(error).__name__}: {error}"
+                status = "interrupted" if interrupted or isinstance(error, Preempted) else "failed"
+                with suppress(ConfigError):  # the disk may be full: the first error is the one to show
+                    run.record(status=status, error=reason)
+            elif rank_zero_only.rank == 0:
+                leave_as_it_was(run.path, older)
+            if isinstance(error, MisconfigurationException):  # Lightning refuses what it was asked to do
+                raise ConfigError(str(error)) from error
+            if isinstance(error, Preempted):
+                say(f"stopped by {error.signal}; the same command continues {run.path}")
+            if interrupted:
+                raise SystemExit(130) from error
+            raise
 
 
-def claim_folder(cfg: DictConfig) -> Path | None:
-    """Make the folder `runs_dir/name`, which no other run can then have; choose a name when there is none.
+def claim_folder(cfg: DictConfig, locks: ExitStack) -> Path | None:
+    """Make and lock the folder `runs_dir/name`; choose a name when there is none.
 
     Returns the new place of an older run of that name, moved aside because of `overwrite`.
     """
-    older = None
     if rank_zero_only.rank != 0:  # a further process of a run that the first one has named
         cfg.name = cfg.name or os.environ.get(SHARED_NAME)
         if cfg.name is None:
             raise ConfigError("name must be given, as name=baseline, when a launcher starts the processes of a run")
-        return older
+        return None
+    older = None
     try:
-        if cfg.name is None:
-            cfg.name = unique_name(Path(cfg.runs_dir))
-        elif not re.fullmatch(r"\w[\w.-]*", str(cfg.name)):
+        cfg.name = unique_name(Path(cfg.runs_dir)) if cfg.name is None else str(cfg.name)
+        if not re.fullmatch(r"\w[\w.-]*", cfg.name):
             raise ConfigError(f"name must be one folder of letters, digits, '_', '-' and '.', got {cfg.name!r}")
-        else:
-            cfg.name = str(cfg.name)
-            path = Path(cfg.run_dir)
-            if cfg.overwrite and path.exists():
-                older = path.rename(f"{path}.replaced-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
-            path.mkdir(parents=True)
-    except FileExistsError as error:
-        raise ConfigError(f"{cfg.run_dir} exists: choose another name, or move it aside with overwrite=true") from error
+        path = Path(cfg.run_dir)
+        path.mkdir(parents=True, exist_ok=True)
+        locks.enter_context(locked(path))
+        if cfg.overwrite and not is_empty(path):
+            older = path.rename(f"{path}.replaced-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
+            path.mkdir()
+            locks.enter_context(locked(path))
     except OSError as error:
         raise ConfigError(f"{cfg.run_dir} cannot be made: {error}") from error
     os.environ[SHARED_NAME] = cfg.name
@@ -100,21 +135,60 @@ def unique_name(runs_dir: Path) -> str:
             return path.name
 
 
-def load_run(run_dir: str | None) -> tuple[DictConfig, dict[str, Any]]:
+def is_empty(path: Path) -> bool:
+    return {file.name for file in path.iterdir()} <= {LOCK}
+
+
+def leave_as_it_was(path: Path, older: Path | None) -> None:
+    """Remove the folder of a run that has not started, if it is a new one, and put an older one back."""
+    with suppress(OSError):
+        if is_empty(path):
+            (path / LOCK).unlink()
+            path.rmdir()
+        if older is not None:
+            older.rename(path)
+
+
+def read_run(cfg: DictConfig) -> Run:
+    """Return the run that a folder holds, if its config is `cfg`.
+
+    Every process reads for itself. Only the first one writes, and not before all of them train.
+    """
+    path = Path(cfg.run_dir)
+    if cfg.overwrite or not (path / "config.yaml").exists():
+        if rank_zero_only.rank == 0 and list(path.rglob("*.ckpt")):
+            raise ConfigError(f"{path} has checkpoints but no config.yaml: put it back, or choose another name")
+        return Run(path, {})
+    before, summary = load_run(path)
+    if cfg.seed is None:
+        cfg.seed = before.seed
+    if changes := list(differences(plain(before), plain(cfg))):
+        raise ConfigError(
+            f"{path} has another config. Choose another name, give the same values, or start afresh with overwrite=true, "
+            f"which moves the folder aside:\n  " + "\n  ".join(changes)
+        )
+    checkpoints = (path / "checkpoints" / name for name in ("last.ckpt", "best.ckpt"))
+    return Run(path, summary, next(filter(Path.exists, checkpoints), None))
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """Return what a config says a run is, without where it is."""
+    return {key: value for key, value in OmegaConf.to_container(cfg).items() if key not in WHERE}
+
+
+def differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
+    """Yield a line for each key whose value has changed."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in before | now:
+            yield from differences(before.get(name), now.get(name), f"{key}.{name}" if key else name)
+    elif before != now:
+        yield f"{key}: {before!r} in the folder, {now!r} now"
+
+
+def load_run(run_dir: str | Path | None) -> tuple[DictConfig, dict[str, Any]]:
     """Read the config.yaml and the summary.json of a run."""
     path = Path(str(run_dir or ""))
     try:
         return DictConfig(OmegaConf.load(path / "config.yaml")), json.loads((path / "summary.json").read_text())
     except (OSError, ValueError) as error:
         raise ConfigError(f"run must be the folder of a run, as run=runs/baseline, got {run_dir}: {error}") from error
-
-
-@rank_zero_only
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file in one step: a kill at any moment leaves the old text or the new."""
-    unfinished = path.with_name(path.name + ".tmp")
-    with unfinished.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)

@@ -1,0 +1,83 @@
+"""When to save a checkpoint: best.ckpt and last.ckpt."""
+
+import math
+import os
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from <<cookiecutter.package>>.engine.build import did_you_mean
+from <<cookiecutter.package>>.engine.durable_file import copy_file
+from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.loops import StepCallback
+
+
+class BestAndLast(StepCallback, Checkpoint):
+    """Save last.ckpt after every epoch, and best.ckpt whenever the monitored metric is better than ever.
+
+    Both are saved between two steps and hold the whole run; they are two files, always of these names.
+
+    Args:
+        dirpath: folder of the two files.
+        monitor: metric that makes a checkpoint the best; None saves no best.ckpt.
+        mode: min or max, which of two values of the metric is better.
+        every_n_train_steps: save last.ckpt also within an epoch, after so many optimizer steps; None does not.
+    """
+
+    def __init__(
+        self, dirpath: str, monitor: str | None = None, mode: str = "min", every_n_train_steps: int | None = None
+    ) -> None:
+        if mode not in ("min", "max"):
+            raise ConfigError(f"mode must be min or max, got {mode!r}")
+        if every_n_train_steps is not None and every_n_train_steps < 1:
+            raise ConfigError(
+                f"callbacks.checkpoint.every_n_train_steps must be null or at least 1, got {every_n_train_steps}"
+            )
+        self.monitor, self.mode, self.every_n_train_steps = monitor, mode, every_n_train_steps
+        self.best_model_path, self.last_model_path = f"{dirpath}/best.ckpt", f"{dirpath}/last.ckpt"
+        self.best_model_score: float | None = None
+        self.validated = False
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.validated = not trainer.sanity_checking
+
+    def between_steps(self, trainer: Trainer, *, epoch_ended: bool, stopping: bool = False) -> None:
+        """Save what is due: best before last, so that last never knows of a best that is not on the disk."""
+        improved = (epoch_ended or self.validated) and self.has_improved(trainer)
+        if improved:
+            trainer.save_checkpoint(self.best_model_path)
+        within_epoch = self.every_n_train_steps and trainer.global_step % self.every_n_train_steps == 0
+        if epoch_ended or within_epoch or stopping:
+            # A strategy that shards the model saves a folder, which is not copied.
+            if improved and trainer.strategy.broadcast(os.path.isfile(self.best_model_path)):
+                copy_file(self.best_model_path, self.last_model_path)
+                trainer.strategy.barrier()
+            else:
+                trainer.save_checkpoint(self.last_model_path)
+
+    def has_improved(self, trainer: Trainer) -> bool:
+        """Say whether the monitored metric is the best so far, and remember it."""
+        if self.monitor is None:
+            return False
+        validated, self.validated = self.validated, False
+        metrics = trainer.callback_metrics
+        if self.monitor not in metrics:
+            if not validated:
+                return False
+            raise ConfigError(
+                f"monitor={self.monitor} is not logged{did_you_mean(self.monitor, metrics)}\n"
+                f"There are: {', '.join(metrics)}"
+            )
+        score, best = metrics[self.monitor].item(), self.best_model_score
+        better = math.isfinite(score) and (best is None or (score < best if self.mode == "min" else score > best))
+        better = trainer.strategy.reduce_boolean_decision(better)  # a save needs every process
+        if better:
+            self.best_model_score = score
+        return better
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_model_score": self.best_model_score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best_model_score = state_dict["best_model_score"]

@@ -1,0 +1,65 @@
+"""Replace a file in one step: a kill, a crash or a full disk leaves the old file or the new one, whole."""
+
+import os
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from lightning.pytorch.utilities import rank_zero_only
+
+from <<cookiecutter.package>>.engine.errors import ConfigError
+
+
+@contextmanager
+def replacing(path: Path) -> Generator[BinaryIO]:
+    """Open a file that takes the place of `path` when the block ends.
+
+    It is written in the folder of `path`, because only within one file system is a move one step, and is on the
+    disk itself, not in its cache, before it gets its name.
+
+    Raises:
+        ConfigError: the disk is full, the folder is read-only, ...; what stood at `path` is intact.
+    """
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+        sync_folder(path.parent)
+    except BaseException as error:
+        with suppress(OSError):
+            unfinished.unlink()
+        reason = error if isinstance(error, OSError) else error.__context__  # torch.save wraps it
+        if not isinstance(reason, OSError):
+            raise
+        raise cannot_write(path, reason) from error
+
+
+@rank_zero_only
+def copy_file(source: str, target: str) -> None:
+    """Copy a file over another in one step."""
+    with open(source, "rb") as original, replacing(Path(target)) as copy:
+        shutil.copyfileobj(original, copy, length=2**20)
+
+
+def cannot_write(path: Path, error: OSError) -> ConfigError:
+    """Return the error that says so and what to do."""
+    return ConfigError(
+        f"{path} cannot be written: {error.strerror}. What was written before is intact: "
+        "make room or make the folder writable, and run the same command again"
+    )
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names of the files in a folder written to the disk."""
+    if os.name == "posix":  # Windows cannot open a folder, and needs no such step
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,93 @@
+"""Lightning's training loops with a moment between two steps, when a checkpoint holds all of a run.
+
+Lightning's own hooks are too early or too late for that: at `on_train_batch_end` the step is not logged and the
+validation after it has not run; at `on_train_batch_start` the next batch is loaded and has used random numbers.
+"""
+
+from typing import Any
+
+from lightning import Callback, Trainer
+from lightning.pytorch.loops.fetchers import _DataFetcher
+from lightning.pytorch.loops.fit_loop import _FitLoop
+from lightning.pytorch.loops.loop import _Loop
+from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+
+from <<cookiecutter.package>>.engine.rng_state import rng_state
+
+
+class StepCallback(Callback):
+    """A callback with three more hooks."""
+
+    def before_run(self, trainer: Trainer) -> None:
+        """Called when a checkpoint, if there is one, is loaded; also when it leaves nothing to be trained."""
+
+    def before_first_step(self, trainer: Trainer) -> None:
+        """Called after every `on_train_start`."""
+
+    def between_steps(self, trainer: Trainer, *, epoch_ended: bool, stopping: bool = False) -> None:
+        """Called when everything that belongs to an optimizer step, or to an epoch, is done.
+
+        With `stopping` the program ends after this call.
+        """
+
+
+class EpochLoop(_TrainingEpochLoop):
+    """The steps of an epoch."""
+
+    def on_run_start(self, data_fetcher: _DataFetcher) -> None:
+        fit_loop = self.trainer.fit_loop
+        if self.trainer.current_epoch > 0 and not self.restarting:  # Lightning begins a new pass over the data
+            fit_loop.rng_at_iter = rng_state()
+            if fit_loop.is_resuming:  # it does not then: it has begun one before the random state was restored
+                iter(data_fetcher)
+        super().on_run_start(data_fetcher)
+        if not self.restarting:
+            fit_loop.rng_at_first_batch = rng_state()
+        # A checkpoint from between two steps leaves nothing to be finished: go on as if nothing had happened.
+        self.restarting = fit_loop._restarting = False
+
+    def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
+        super().on_advance_end(data_fetcher)
+        if not self._should_accumulate() and not self.done:
+            for callback in step_callbacks(self.trainer):
+                callback.between_steps(self.trainer, epoch_ended=False)
+
+
+class FitLoop(_FitLoop):
+    """The epochs of a run, and the random states in which a loader began its pass over the data."""
+
+    def load_state_dict(self, state_dict: dict[str, Any], prefix: str = "") -> None:
+        super().load_state_dict(state_dict, prefix)
+        epoch = self.epoch_progress.current
+        _Loop.restarting.fset(self, epoch.started > epoch.processed)  # Lightning says always, if there are max_steps
+
+    def setup_data(self) -> None:
+        if self._combined_loader is None:
+            self.rng_at_iter = rng_state()
+        super().setup_data()
+
+    def run(self) -> None:
+        for callback in step_callbacks(self.trainer):
+            callback.before_run(self.trainer)
+        super().run()
+
+    def on_run_start(self) -> None:
+        super().on_run_start()
+        for callback in step_callbacks(self.trainer):
+            callback.before_first_step(self.trainer)
+
+    def on_advance_end(self) -> None:
+        super().on_advance_end()
+        for callback in step_callbacks(self.trainer):
+            callback.between_steps(self.trainer, epoch_ended=True)
+
+
+def use_step_callbacks(trainer: Trainer) -> None:
+    """Have a trainer call the hooks of StepCallback."""
+    trainer.fit_loop = FitLoop(trainer, min_epochs=trainer.min_epochs, max_epochs=trainer.max_epochs)
+    trainer.fit_loop.epoch_loop = EpochLoop(trainer, min_steps=trainer.min_steps, max_steps=trainer.max_steps)
+
+
+def step_callbacks(trainer: Trainer) -> list[StepCallback]:
+    """Return the callbacks that have these hooks, in their order."""
+    return [callback for callback in trainer.callbacks if isinstance(callback, StepCallback)]

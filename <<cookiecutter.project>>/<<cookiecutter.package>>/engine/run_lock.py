@@ -1,0 +1,53 @@
+"""A lock on the folder of a run that ends with the process that holds it, however it ends."""
+
+import os
+import socket
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from <<cookiecutter.package>>.engine.errors import ConfigError
+
+LOCK = ".lock"
+
+
+@contextmanager
+def locked(folder: Path) -> Generator[None]:
+    """Hold the lock of a folder.
+
+    It belongs to this process alone: processes of a loader, which may outlive it for some seconds, do not inherit it.
+
+    Raises:
+        ConfigError: another process holds it, or the folder cannot be locked at all.
+    """
+    try:
+        file = (folder / LOCK).open("a+")
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written: {error.strerror}") from error
+    with file:
+        try:
+            lock(file)
+        except OSError as error:
+            file.seek(0)
+            holder = file.read() or "another process"
+            raise ConfigError(
+                f"{folder} is in use by {holder}: wait for it, or choose another name ({error.strerror})"
+            ) from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+def lock(file: TextIO) -> None:
+    """Take the lock, or raise OSError at once."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
