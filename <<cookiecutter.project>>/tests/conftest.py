@@ -1,7 +1,9 @@
 """Compose the project's config the way the scripts do."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -28,3 +30,8 @@ def compose_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
 def options(group: str) -> list[str]:
     """Return the names of the files in a folder of configs/."""
     return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+def summary_of(cfg: DictConfig) -> dict[str, Any]:
+    """Return what the summary.json of a run says."""
+    return json.loads((Path(cfg.run_dir) / "summary.json").read_text())

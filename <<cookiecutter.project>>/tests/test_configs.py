@@ -5,7 +5,7 @@ from conftest import CONFIGS, options
 from lightning import Trainer
 from omegaconf import OmegaConf
 
-from <<cookiecutter.package>>.engine.build import SCHEDULER_KEYS, arguments, blocks, build, check, find
+from <<cookiecutter.package>>.engine.build import SCHEDULER_KEYS, arguments, blocks, build, check_blocks, check_values, find
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.run import build_model
 
@@ -19,7 +19,7 @@ def test_every_config_file_composes_fits_its_targets_and_builds(compose_config, 
     if group == "logger" and option not in ("csv", "none"):
         pytest.importorskip(option, reason=f"logger={option} needs the package {option}")
     cfg = compose_config(choice, "name=check", f"runs_dir={tmp_path}")
-    check(cfg)
+    check_blocks(cfg)
     model = build_model(cfg, build(cfg.data))
     callbacks = [build(block) for block in cfg.callbacks.values()]
     loggers = [build(block) for block in cfg.logger.values()]
@@ -35,7 +35,7 @@ def test_the_config_of_evaluate_composes_and_its_trainer_values_fit(compose_conf
     cfg = compose_config(config_name="evaluate")
     trainer = compose_config().trainer
     trainer.merge_with(cfg.trainer)
-    check(OmegaConf.create({"trainer": trainer}))
+    check_blocks(OmegaConf.create({"trainer": trainer}))
 
 
 def test_a_library_that_is_not_trusted_is_not_called():
@@ -71,7 +71,9 @@ def test_an_error_in_a_nested_block_of_your_own_keeps_its_type(monkeypatch):
 )
 def test_a_wrong_config_is_named_by_its_key(compose_config, override, message):
     with pytest.raises(ConfigError, match=message):
-        check(compose_config(override))
+        cfg = compose_config(override)
+        check_values(cfg)
+        check_blocks(cfg)
 
 
 @pytest.mark.parametrize(

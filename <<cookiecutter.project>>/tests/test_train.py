@@ -9,6 +9,7 @@ from threading import Thread
 
 import pytest
 import torch
+from conftest import summary_of
 from omegaconf import OmegaConf
 
 from <<cookiecutter.package>>.engine.build import find
@@ -25,16 +26,12 @@ def run(compose_config):
     """A short, named run."""
     cfg = compose_config("name=short", "trainer.max_epochs=2", "trainer.accelerator=cpu")
     score = train(cfg)
-    return Path(cfg.run_dir), score
-
-
-def summary_of(run_dir):
-    return json.loads((run_dir / "summary.json").read_text())
+    return cfg, score
 
 
 def test_a_run_records_what_it_did(run):
-    run_dir, score = run
-    summary = summary_of(run_dir)
+    cfg, score = run
+    run_dir, summary = Path(cfg.run_dir), summary_of(cfg)
     assert summary["status"] == "finished"
     assert summary["name"] == "short"
     assert summary["seed"] == 0
@@ -49,7 +46,7 @@ def test_a_run_records_what_it_did(run):
 
 
 def test_a_summary_is_never_seen_half_written(tmp_path):
-    run = Run(tmp_path)
+    run = Run(tmp_path, {})
     run.record(text="")
     writer = Thread(target=lambda: [run.record(text="x" * length) for length in range(0, 300_000, 3_000)])
     writer.start()
@@ -69,14 +66,14 @@ def test_the_commit_is_recorded_where_git_tracks_the_project(tmp_path):
 
 
 def test_accuracy_is_correct_over_total_on_the_whole_split(run, compose_config):
-    run_dir, _ = run
+    run_dir = Path(run[0].run_dir)
     cfg = OmegaConf.load(run_dir / "config.yaml")
     model = find(cfg.model._target_).load_from_checkpoint(run_dir / "checkpoints" / "best.ckpt", map_location="cpu")
     images, labels = find(cfg.data._target_)().splits["test"].tensors
     model.eval()
     with torch.no_grad():
         correct = (model(images).argmax(dim=1) == labels).sum().item()
-    recorded = summary_of(run_dir)["metrics"]["test/accuracy"]
+    recorded = summary_of(run[0])["metrics"]["test/accuracy"]
     assert recorded["num_samples"] == len(labels)
     assert recorded["value"] == pytest.approx(correct / len(labels), abs=1e-6)
 
@@ -94,34 +91,32 @@ for path in paths:
 
 
 def test_another_process_gets_the_numbers_of_the_runs_own_test_and_loads_every_checkpoint_without_a_config(run):
-    run_dir, _ = run
+    cfg, _ = run
+    run_dir = Path(cfg.run_dir)
     paths = sorted((run_dir / "checkpoints").glob("*.ckpt"))
     assert [path.name for path in paths] == ["best.ckpt", "last.ckpt"]
     arguments = [":".join(map(str, paths)), f"run={run_dir}", "trainer.accelerator=cpu"]
     printed = subprocess.run(
         [sys.executable, "-c", EVALUATE_THEN_LOAD, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    for name, metric in summary_of(run_dir)["metrics"].items():
+    for name, metric in summary_of(cfg)["metrics"].items():
         if name.startswith("test/"):
             assert f"{name:<16}{metric['value']:>8.4f}{metric['num_samples']:>10}" in printed
 
 
-def test_a_name_that_is_taken_is_refused_unless_overwritten(run, compose_config):
-    run_dir, _ = run
-    before = (run_dir / "summary.json").read_bytes()
-    with pytest.raises(ConfigError, match="exists: choose another name"):
-        train(compose_config("name=short", "trainer=debug"))
-    assert (run_dir / "summary.json").read_bytes() == before
-
+def test_overwrite_starts_afresh_and_keeps_the_older_folder_aside(compose_config):
     cfg = compose_config("name=twice", "trainer=debug", "test=false")
     train(cfg)
-    train(compose_config("name=twice", "trainer=debug", "test=false", "overwrite=true"))
-    assert len(list(Path(cfg.runs_dir).glob("twice*"))) == 2
+    weights = (Path(cfg.run_dir) / "checkpoints" / "last.ckpt").read_bytes()
+    train(compose_config("name=twice", "trainer=debug", "test=false", "seed=1", "overwrite=true"))
+    (aside,) = Path(cfg.runs_dir).glob("twice.replaced-*")
+    assert (aside / "checkpoints" / "last.ckpt").read_bytes() == weights
+    assert summary_of(cfg)["seed"] == 1
 
 
 def test_training_can_start_from_the_weights_of_a_checkpoint(run, compose_config):
-    run_dir, score = run
-    weights = run_dir / "checkpoints" / "best.ckpt"
+    cfg, score = run
+    weights = Path(cfg.run_dir) / "checkpoints" / "best.ckpt"
     again = train(compose_config(f"checkpoint={weights}", "trainer.max_epochs=1", "optimizer.lr=1e-6", "test=false"))
     assert again is not None
     assert again < 1.5 * score
@@ -142,14 +137,14 @@ def test_gradients_are_clipped_in_every_precision_with_the_default_optimizer(com
     cfg = compose_config("trainer=debug", f"trainer.precision={precision}", "name=" + precision)
     train(cfg)
     assert cfg.trainer.gradient_clip_val
-    assert summary_of(Path(cfg.run_dir))["status"] == "finished"
+    assert summary_of(cfg)["status"] == "finished"
 
 
 @pytest.mark.parametrize("override", ["+trainer.max_steps=3", "+trainer.limit_val_batches=0"])
 def test_a_run_without_validation_finishes(compose_config, override):
     cfg = compose_config(override, "trainer.max_epochs=1")
     assert train(cfg) is None
-    assert summary_of(Path(cfg.run_dir))["status"] == "finished"
+    assert summary_of(cfg)["status"] == "finished"
 
 
 @pytest.mark.parametrize("override", ["monitor=val/acc", "scheduler.interval=batch"])
@@ -182,7 +177,7 @@ def test_one_batch_can_be_overfitted(compose_config):
 def test_every_callback_can_be_switched_off(compose_config, capsys, callback):
     cfg = compose_config("trainer=debug", f"callbacks.{callback}=null")
     train(cfg)
-    summary = summary_of(Path(cfg.run_dir))
+    summary = summary_of(cfg)
     assert summary["status"] == "finished"
     assert "test/accuracy" in summary["metrics"]
     assert (summary["checkpoint"] is None) == (callback == "checkpoint")
@@ -194,25 +189,24 @@ def test_a_seed_is_drawn_and_recorded_when_none_is_given(compose_config):
     for _ in range(2):
         cfg = compose_config("trainer=debug", "seed=null", "test=false")
         train(cfg)
-        seeds.add(summary_of(Path(cfg.run_dir))["seed"])
+        seeds.add(summary_of(cfg)["seed"])
     assert len(seeds) == 2
 
 
 def test_a_run_that_cannot_start_leaves_everything_as_it_was(compose_config):
     cfg = compose_config("name=kept", "trainer=debug", "test=false")
     train(cfg)
-    before = summary_of(Path(cfg.run_dir))
+    before = summary_of(cfg)
     with pytest.raises(ConfigError, match="Precision 7 is invalid"):
         train(compose_config("name=kept", "overwrite=true", "trainer.precision=7"))
-    assert summary_of(Path(cfg.run_dir)) == before
+    assert summary_of(cfg) == before
     assert [path.name for path in Path(cfg.runs_dir).glob("kept*")] == ["kept"]
 
 
-def test_a_summary_is_strict_json_even_when_the_loss_is_not_finite(compose_config):
-    cfg = compose_config("trainer=debug", "optimizer=sgd", "optimizer.lr=1e38", "scheduler=none")
-    train(cfg)
-    text = (Path(cfg.run_dir) / "summary.json").read_text()
-    assert json.loads(text, parse_constant=pytest.fail)["metrics"]["test/loss"]["value"] == "NaN"
+def test_a_summary_is_strict_json_even_when_a_metric_is_not_finite(tmp_path):
+    Run(tmp_path, {}).record(metrics={"val/loss": {"value": float("nan")}})
+    text = (tmp_path / "summary.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail)["metrics"]["val/loss"]["value"] == "NaN"
 
 
 def test_an_error_in_the_model_keeps_its_type_and_marks_the_run_as_failed(compose_config, monkeypatch):
@@ -224,4 +218,4 @@ def test_an_error_in_the_model_keeps_its_type_and_marks_the_run_as_failed(compos
     monkeypatch.setattr(find(cfg.model._target_), "forward", broken)
     with pytest.raises(ZeroDivisionError):
         train(cfg)
-    assert summary_of(Path(cfg.run_dir))["status"] == "failed"
+    assert summary_of(cfg)["status"] == "failed"

@@ -59,11 +59,15 @@ def build(block: Mapping[str, Any], *, recursive: bool = True, **offered: Any) -
         raise ConfigError(f"{target} does not accept {values}: {error}{known}") from error
 
 
-def check(cfg: DictConfig) -> None:
-    """Raise ConfigError for the first value of a wrong type, or `_target_` that does not exist or would refuse it."""
+def check_values(cfg: DictConfig) -> None:
+    """Raise ConfigError for the first value at the top of the config that has a wrong type."""
     for key in KINDS.keys() & cfg.keys():
         if not fits(cfg[key], KINDS[key]) or cfg[key] == "":
             raise ConfigError(f"{key} must be {inspect.formatannotation(KINDS[key])}, got {cfg[key]!r}")
+
+
+def check_blocks(cfg: DictConfig) -> None:
+    """Raise ConfigError for the first `_target_` that does not exist or would refuse its values."""
     for key, block in blocks(OmegaConf.to_container(cfg, resolve=True), key=""):
         target = str(block["_target_"])
         accepted, open_ended = arguments(find(target, f"{key}._target_: "))

@@ -5,7 +5,7 @@ import signal
 from typing import Any
 
 import torch
-from lightning import LightningModule, Trainer
+from lightning import Trainer
 
 from <<cookiecutter.package>>.engine.errors import Preempted
 from <<cookiecutter.package>>.engine.loops import StepCallback, step_callbacks
@@ -21,13 +21,20 @@ class Preemption(StepCallback):
 
     def __init__(self) -> None:
         self.received = 0
-        self.replaced: dict[int, Any] = {}
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self.replaced = {number: signal.signal(number, self.receive) for number in SIGNALS}
+    def before_run(self, trainer: Trainer) -> None:
+        self.listen()
 
-    def before_first_step(self, trainer: Trainer) -> None:
-        signal.signal(signal.SIGTERM, self.receive)  # Lightning has put its own in between
+    def on_sanity_check_start(self, *args: Any) -> None:
+        self.listen()
+
+    def on_test_start(self, *args: Any) -> None:
+        self.listen()
+
+    def listen(self) -> None:
+        """Take the place of Lightning's handlers; when `fit` or `test` ends, Lightning puts back those of before."""
+        for number in SIGNALS:
+            signal.signal(number, self.receive)
 
     def receive(self, number: int, frame: Any) -> None:
         if number == signal.SIGINT == self.received:
@@ -51,10 +58,3 @@ class Preemption(StepCallback):
             return self.received
         number = torch.tensor(self.received, device=trainer.strategy.root_device)
         return int(trainer.strategy.reduce(number, reduce_op="max"))
-
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        for number, handler in self.replaced.items():
-            signal.signal(number, handler)
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self.teardown(trainer, pl_module, "")

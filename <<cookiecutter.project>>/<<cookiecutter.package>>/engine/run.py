@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from lightning import LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from <<cookiecutter.package>>.engine.accelerator import check_accelerator
-from <<cookiecutter.package>>.engine.build import build, check
+from <<cookiecutter.package>>.engine.build import build, check_blocks, check_values
 from <<cookiecutter.package>>.engine.checkpoints import check_resumable, find_checkpoint, load_weights
 from <<cookiecutter.package>>.engine.console import be_quiet, print_result, say
 from <<cookiecutter.package>>.engine.errors import ConfigError
@@ -24,8 +25,7 @@ TRAINING = ("loss", "metrics", "optimizer", "scheduler")  # what a model receive
 def train(cfg: DictConfig) -> float | None:
     """Run what the config says, or the rest of it, or nothing if it is finished; return the best monitored score."""
     be_quiet()
-    check(cfg)
-    check_accelerator(cfg.trainer.accelerator)
+    check_values(cfg)
     with open_run(cfg) as run:
         if not run.finished:
             fit_and_test(cfg, run)
@@ -37,6 +37,8 @@ def train(cfg: DictConfig) -> float | None:
 def fit_and_test(cfg: DictConfig, run: Run) -> None:
     """Fit the model, test its best checkpoint, record both."""
     set_seed(cfg)
+    check_blocks(cfg)
+    check_accelerator(cfg.trainer.accelerator)
     data = build(cfg.data)
     check_split(data, run.summary)
     model = build_model(cfg, data)
@@ -45,16 +47,21 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
         say(f"continues {run.path} from {run.checkpoint.name}")
     elif cfg.checkpoint is not None:
         load_weights(model, cfg.checkpoint)
+    ids = run.summary.get("logger_ids", {})  # run_id of MLflow, id of Weights & Biases
+    loggers = {
+        name: build(block, run_id=ids.get(name), id=ids.get(name)) for name, block in cfg.logger.items() if block
+    }
     trainer = build(
         cfg.trainer,
         callbacks=[build(block) for block in cfg.callbacks.values() if block],
-        logger=[build(block) for block in cfg.logger.values() if block],
+        logger=list(loggers.values()),
         enable_checkpointing=bool(cfg.callbacks.get("checkpoint")),
         enable_progress_bar=bool(cfg.callbacks.get("progress")),
         default_root_dir=cfg.run_dir,
     )
     use_step_callbacks(trainer)
     run.start(cfg, versions=versions(), git=git_state(), split_sha256=getattr(data, "split_sha256", None))
+    run.record(logger_ids=logger_ids(loggers))
 
     trainer.fit(model, datamodule=data, ckpt_path=run.checkpoint)
     best, metrics = best_checkpoint(trainer)
@@ -62,6 +69,15 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
         trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
         metrics |= split_metrics(trainer, "test")
     run.record(metrics=metrics, checkpoint=best and f"checkpoints/{Path(best).name}")
+
+
+def logger_ids(loggers: dict[str, Logger]) -> dict[str, str]:
+    """Begin the runs of the loggers and return the names that a service has given them, for a later start to continue."""
+    for logger in loggers.values():
+        getattr(logger, "experiment", None)  # Lightning would begin it later
+    return {
+        name: logger.version for name, logger in loggers.items() if isinstance(logger.version, str) and logger.version
+    }
 
 
 def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
@@ -72,7 +88,7 @@ def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     run_cfg, summary = load_run(cfg.run)
     run_cfg.trainer.merge_with(cfg.trainer)
     set_seed(run_cfg)
-    check(run_cfg)
+    check_blocks(run_cfg)
     check_accelerator(run_cfg.trainer.accelerator)
     checkpoint = find_checkpoint(Path(cfg.run), cfg.checkpoint)
     data = build(run_cfg.data)
