@@ -2,6 +2,7 @@
 
 python tests/soak_resume.py --kills 100                    # at random moments, spread over several runs
 python tests/soak_resume.py --kills 0 --kills-in-save 50   # while a large checkpoint is being written
+python tests/soak_resume.py --kills 0 --together 20        # so many unnamed runs started at once, and two of one name
 
 Needs the template's environment: `python3 -m uv run python tests/soak_resume.py ...`. Prints what it saw and exits with 1
 when a run was lost, a checkpoint could not be read, or a run did not end with the same weights and metrics.csv.
@@ -67,7 +68,47 @@ class Augmented(Digits):
             images = images + 0.1 * torch.rand(len(images), 1, 1, 1)
         return images, labels
 '''
-CONFIG = "defaults: [digits]\n_target_: my_project.data.augmented.Augmented\nown_loader: false\n"
+LOGGING = '''
+"""An MLP that logs in every way there is: means, maxima, metrics, some only now and then."""
+
+import torch
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+from my_project.models.mlp import MLP
+
+
+class Logging(MLP):
+    def __init__(self, **options):
+        super().__init__(**options)
+        metrics = {"accuracy": MulticlassAccuracy(10), "f1": MulticlassF1Score(10, average="macro")}
+        self.train_metrics = MetricCollection(metrics, prefix="train/")
+
+    def on_train_epoch_start(self):
+        super().on_train_epoch_start()
+        self.log("train/noise", torch.rand(()))
+
+    def training_step(self, batch, batch_idx):
+        loss = super().training_step(batch, batch_idx)
+        self.log("train/mean", loss, on_step=False, on_epoch=True)
+        self.log("train/max", loss, on_step=True, on_epoch=True, reduce_fx="max")
+        if batch_idx % 7 == 0:
+            self.log("train/rare", loss, on_step=True, on_epoch=True)
+        self.train_metrics.update(torch.rand(len(batch[1]), 10), batch[1])
+        return loss
+
+    def on_train_batch_end(self, *args):
+        torch.rand(1)
+
+    def on_train_epoch_end(self):
+        self.log_dict(self.train_metrics)
+'''
+FILES = {
+    "my_project/data/augmented.py": AUGMENTED,
+    "configs/data/augmented.yaml": "defaults: [digits]\n_target_: my_project.data.augmented.Augmented\nown_loader: false\n",
+    "my_project/models/logging.py": LOGGING,
+    "configs/model/logging.yaml": "_target_: my_project.models.logging.Logging\n",
+}
 
 EVERY = "callbacks.checkpoint.every_n_train_steps"
 CASES = {  # dropout and OneCycle in all of them but two
@@ -77,7 +118,14 @@ CASES = {  # dropout and OneCycle in all of them but two
     "validation-within": ["model=mlp", "+trainer.val_check_interval=10", f"{EVERY}=7"],
     "epochs-only": ["model=mlp"],
     "augmented": ["model=mlp", "data=augmented", "data.num_workers=2", f"{EVERY}=5"],
-    "own-loader": ["model=mlp", "data=augmented", "data.own_loader=true", "trainer.accumulate_grad_batches=2", f"{EVERY}=4"],
+    "own-loader": [
+        "model=mlp",
+        "data=augmented",
+        "data.own_loader=true",
+        "trainer.accumulate_grad_batches=2",
+        f"{EVERY}=4",
+    ],
+    "own-logs": ["model=logging", "data=augmented", f"{EVERY}=5"],
     "own-workers": ["model=mlp", "data=augmented", "data.own_loader=true", "data.num_workers=2", f"{EVERY}=4"],
 }
 COMMON = ["trainer.accelerator=cpu", "trainer.max_epochs=8", "callbacks.early_stopping=null"]
@@ -187,7 +235,9 @@ def kill_at_random_moments(project: Path, kills: int, rng: random.Random) -> boo
         if keys := differing(project / "runs" / name, project / "runs" / run):
             different.append(f"{run}: {', '.join(keys[:5])}")
         print(f"{done:4} kills  {run}", flush=True)
-    print(f"{done} kills in {runs} runs of {len(references)} configs: {lost} runs lost, {bad} unreadable checkpoints, {len(different)} runs different")
+    print(
+        f"{done} kills in {runs} runs of {len(references)} configs: {lost} runs lost, {bad} unreadable checkpoints, {len(different)} runs different"
+    )
     print(*different, sep="\n", end="")
     return not (lost or bad or different)
 
@@ -218,15 +268,34 @@ def kill_in_saves(project: Path, kills: int, rng: random.Random) -> bool:
             continue
         done += 1
         readable += unreadable(run) == 0 and saved.exists()
-        print(f"{done:4} kills in a save, left {', '.join(left)}; last.ckpt {saved.stat().st_size >> 20} MB", flush=True)
+        print(
+            f"{done:4} kills in a save, left {', '.join(left)}; last.ckpt {saved.stat().st_size >> 20} MB", flush=True
+        )
     print(f"{done} kills in a save: {readable} left a readable last.ckpt")
     return readable == done
+
+
+def start_together(project: Path, runs: int) -> bool:
+    """Start unnamed runs at once, then two of one name; say whether each had its folder and one of the two was refused."""
+    before = set((project / "runs").glob("*"))
+    processes = [start(project, "trainer=debug", "test=false") for _ in range(runs)]
+    codes = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
+    folders = set((project / "runs").glob("*")) - before
+    whole = [folder for folder in folders if "finished" in (folder / "summary.json").read_text()]
+    print(
+        f"{runs} unnamed runs at once: {codes.count(0)} ended well, {len(folders)} folders, {len(whole)} of them whole"
+    )
+    twins = [start(project, "name=twin", "model=mlp", *COMMON) for _ in range(2)]
+    twin_codes = sorted(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in twins)
+    print(f"two runs of one name at once: exit codes {twin_codes}")
+    return codes == [0] * runs and len(whole) == len(folders) == runs and twin_codes == [0, 1]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--kills-in-save", type=int, default=0)
+    parser.add_argument("--together", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args()
     rng = random.Random(options.seed)
@@ -235,11 +304,11 @@ def main() -> None:
         if Path("/dev/shm").is_dir():
             os.environ["TMPDIR"] = "/dev/shm"  # for the runs: another file system than theirs
         project = generate(Path(folder))
-        (project / "my_project" / "data" / "augmented.py").write_text(AUGMENTED)
-        (project / "configs" / "data" / "augmented.yaml").write_text(CONFIG)
-        good = kill_at_random_moments(project, options.kills, rng)
-        if options.kills_in_save:
-            good &= kill_in_saves(project, options.kills_in_save, rng)
+        for path, text in FILES.items():
+            (project / path).write_text(text)
+        good = kill_at_random_moments(project, options.kills, rng) if options.kills else True
+        good &= kill_in_saves(project, options.kills_in_save, rng) if options.kills_in_save else True
+        good &= start_together(project, options.together) if options.together else True
     sys.exit(not good)
 
 

@@ -54,6 +54,11 @@ def test_an_error_in_a_nested_block_of_your_own_keeps_its_type(monkeypatch):
         build({"_target_": outer, "val_fraction": {"_target_": inner}, "split_seed": 0})
 
 
+def check(cfg):
+    check_values(cfg)
+    check_blocks(cfg)
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -71,9 +76,7 @@ def test_an_error_in_a_nested_block_of_your_own_keeps_its_type(monkeypatch):
 )
 def test_a_wrong_config_is_named_by_its_key(compose_config, override, message):
     with pytest.raises(ConfigError, match=message):
-        cfg = compose_config(override)
-        check_values(cfg)
-        check_blocks(cfg)
+        check(compose_config(override))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import summary_of
+from torch.utils.data import DataLoader
 
 from <<cookiecutter.package>>.engine.build import find
 from <<cookiecutter.package>>.engine.errors import ConfigError, Preempted
@@ -93,8 +94,41 @@ def test_a_signal_saves_and_ends_the_run_with_the_shells_code_for_it(compose_con
     checkpoint = torch.load(Path(cfg.run_dir) / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 12
     assert summary_of(cfg)["error"] == name
-    assert f"stopped by {name}; the same command continues" in capsys.readouterr().out
+    assert f"stopped by {name}: the same command with name={cfg.name} continues" in capsys.readouterr().out
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("moment", ["train_dataloader", "val_dataloader", "test_dataloader"])
+def test_a_signal_when_nothing_is_training_ends_the_run_at_once(compose_config, monkeypatch, moment):
+    """While it is set up, in the sanity check and in the test."""
+    overrides = [*CPU, *DROPOUT, "test=true"]
+    cfg = compose_config(*overrides)
+    with monkeypatch.context() as patch:
+        patch.setattr(find(cfg.data._target_), moment, lambda self: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(Preempted):
+            train(cfg)
+    assert summary_of(cfg)["status"] == "interrupted"
+    train(again := compose_config(*overrides, f"name={cfg.name}"))
+    train(alone := compose_config(*overrides))
+    assert_same(Path(alone.run_dir), Path(again.run_dir))
+    assert summary_of(again)["metrics"] == summary_of(alone)["metrics"]
+
+
+def test_a_dataloader_of_the_owners_continues_in_its_order_too(compose_config, stopped_at, monkeypatch):
+    def train_dataloader(self):
+        generator = torch.Generator().manual_seed(3) if self.loading["batch_size"] == 16 else None
+        batch_size, dataset = self.loading["batch_size"], self.splits["train"]
+        return DataLoader(dataset, batch_size=batch_size, shuffle=True, drop_last=True, generator=generator)
+
+    monkeypatch.setattr("<<cookiecutter.package>>.data.digits.Digits.train_dataloader", train_dataloader)
+    for batch_size in (16, 32):  # with a generator of its own, and without
+        overrides = [*CPU, *DROPOUT, f"data.batch_size={batch_size}", "+trainer.limit_train_batches=11"]
+        train(alone := compose_config(*overrides))
+        again = compose_config(*overrides, f"name={alone.name}-stopped")
+        stopped_at(again, 5)
+        stopped_at(compose_config(*overrides, f"name={again.name}"), 15)
+        train(compose_config(*overrides, f"name={again.name}"))
+        assert_same(Path(alone.run_dir), Path(again.run_dir))
 
 
 def test_a_run_that_failed_continues_when_the_cause_is_mended(compose_config, monkeypatch):
@@ -165,6 +199,10 @@ def break_last(path, how):
         path.write_bytes(content[: len(content) // 2])
     elif how == "empty":
         path.write_bytes(b"")
+    elif how == "one bit":
+        path.write_bytes(content[:-100_000] + bytes([content[-100_000] ^ 1]) + content[1 - 100_000 :])
+    elif how == "no loops":
+        torch.save(checkpoint | {"loops": None}, path)
     elif how == "foreign":
         torch.save([1, 2, 3], path)
     elif how == "weights of another model":
@@ -173,7 +211,9 @@ def break_last(path, how):
         torch.save({"state_dict": checkpoint["state_dict"]}, path)
 
 
-@pytest.mark.parametrize("how", ["truncated", "empty", "foreign", "weights of another model", "weights only"])
+@pytest.mark.parametrize(
+    "how", ["truncated", "empty", "one bit", "foreign", "weights of another model", "weights only", "no loops"]
+)
 def test_a_last_checkpoint_that_cannot_be_used_is_one_message_and_never_a_fresh_start(interrupted, how):
     cfg, again = interrupted
     last = Path(cfg.run_dir) / "checkpoints" / "last.ckpt"
@@ -205,13 +245,32 @@ def test_a_full_disk_is_one_message_and_leaves_the_checkpoint_before(interrupted
     assert summary_of(cfg)["status"] == "finished"
 
 
+def test_a_run_without_checkpoints_says_that_it_starts_again(interrupted, capsys):
+    cfg, again = interrupted
+    for path in (Path(cfg.run_dir) / "checkpoints").iterdir():
+        path.unlink()
+    train(again())
+    assert "has no checkpoint: it starts again from the beginning" in capsys.readouterr().out
+    steps = [line.split(",")[1] for line in (Path(cfg.run_dir) / "metrics.csv").read_text().splitlines()[1:]]
+    assert steps == sorted(steps, key=int)
+
+
 def test_a_folder_that_is_no_run_is_left_alone(compose_config):
     cfg = compose_config(*CPU, "name=stranger")
     (Path(cfg.run_dir) / "checkpoints").mkdir(parents=True)
     (Path(cfg.run_dir) / "checkpoints" / "last.ckpt").write_text("precious")
-    with pytest.raises(ConfigError, match=r"has checkpoints but no config\.yaml"):
+    with pytest.raises(ConfigError, match=r"is not empty and has no config\.yaml"):
         train(cfg)
     assert (Path(cfg.run_dir) / "checkpoints" / "last.ckpt").read_text() == "precious"
+
+
+def test_a_run_continued_without_exact_resume_keeps_its_rows(compose_config, stopped_at):
+    overrides = [*CPU, *DROPOUT, "callbacks.exact_resume=null"]
+    cfg = compose_config(*overrides)
+    stopped_at(cfg, 40)
+    rows = (Path(cfg.run_dir) / "metrics.csv").read_text()
+    train(compose_config(*overrides, f"name={cfg.name}"))
+    assert (Path(cfg.run_dir) / "metrics.csv").read_text().startswith(rows)
 
 
 @pytest.mark.parametrize("rows", ["", "epoch,step\n", "\x00\xff junk\n"])

@@ -1,7 +1,6 @@
 """When to save a checkpoint: best.ckpt and last.ckpt."""
 
 import math
-import os
 from typing import Any
 
 from lightning import LightningModule, Trainer
@@ -44,31 +43,30 @@ class BestAndLast(StepCallback, Checkpoint):
 
     def between_steps(self, trainer: Trainer, *, epoch_ended: bool, stopping: bool = False) -> None:
         """Save what is due: best before last, so that last never knows of a best that is not on the disk."""
-        improved = (epoch_ended or self.validated) and self.has_improved(trainer)
+        improved = (epoch_ended or self.validated) and self.has_improved(trainer, epoch_ended)
         if improved:
             trainer.save_checkpoint(self.best_model_path)
         within_epoch = self.every_n_train_steps and trainer.global_step % self.every_n_train_steps == 0
         if epoch_ended or within_epoch or stopping:
-            # A strategy that shards the model saves a folder, which is not copied.
-            if improved and trainer.strategy.broadcast(os.path.isfile(self.best_model_path)):
+            if improved:
                 copy_file(self.best_model_path, self.last_model_path)
                 trainer.strategy.barrier()
             else:
                 trainer.save_checkpoint(self.last_model_path)
 
-    def has_improved(self, trainer: Trainer) -> bool:
+    def has_improved(self, trainer: Trainer, epoch_ended: bool) -> bool:
         """Say whether the monitored metric is the best so far, and remember it."""
         if self.monitor is None:
             return False
-        validated, self.validated = self.validated, False
         metrics = trainer.callback_metrics
         if self.monitor not in metrics:
-            if not validated:
+            if not (epoch_ended and self.validated):  # a metric of the training epoch comes at its end
                 return False
             raise ConfigError(
                 f"monitor={self.monitor} is not logged{did_you_mean(self.monitor, metrics)}\n"
                 f"There are: {', '.join(metrics)}"
             )
+        self.validated = False
         score, best = metrics[self.monitor].item(), self.best_model_score
         better = math.isfinite(score) and (best is None or (score < best if self.mode == "min" else score > best))
         better = trainer.strategy.reduce_boolean_decision(better)  # a save needs every process

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import torch
 from lightning import LightningModule
@@ -25,13 +26,16 @@ def load_weights(model: LightningModule, path: str | Path) -> dict[str, Any]:
     if not Path(path).is_file():
         raise ConfigError(f"checkpoint={path} does not exist (relative to {Path.cwd()})")
     try:
+        with ZipFile(path) as file:
+            if damaged := file.testzip():
+                raise ValueError(f"{damaged} is damaged")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         state = checkpoint["state_dict"]
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise ConfigError(f"{path} cannot be read: it is truncated or not a checkpoint ({reason}). {REMEDY}") from error
     try:
-        model.load_state_dict(state)
+        model.load_state_dict(state, strict=model.strict_loading)
     except RuntimeError as error:
         raise ConfigError(f"{path} holds the weights of another model. {REMEDY}\n{error}") from error
     return checkpoint
@@ -39,5 +43,7 @@ def load_weights(model: LightningModule, path: str | Path) -> dict[str, Any]:
 
 def check_resumable(checkpoint: dict[str, Any], path: Path) -> None:
     """Raise ConfigError when a checkpoint holds weights, but not the state of a run."""
-    if missing := {"loops", "callbacks", "optimizer_states", "lr_schedulers"} - checkpoint.keys():
-        raise ConfigError(f"{path} cannot be continued: it holds no {', '.join(sorted(missing))}. {REMEDY}")
+    if missing := [
+        key for key in ("pytorch-lightning_version", "loops", "optimizer_states") if not checkpoint.get(key)
+    ]:
+        raise ConfigError(f"{path} cannot be continued: it holds no {', '.join(missing)}. {REMEDY}")

@@ -16,15 +16,17 @@ from <<cookiecutter.package>>.engine.errors import ConfigError
 def replacing(path: Path) -> Generator[BinaryIO]:
     """Open a file that takes the place of `path` when the block ends.
 
-    It is written in the folder of `path`, because only within one file system is a move one step, and is on the
-    disk itself, not in its cache, before it gets its name.
+    It is written in the folder of `path`, because only within one file system is a move one step, and is synced to the
+    disk before it gets its name.
 
     Raises:
         ConfigError: the disk is full, the folder is read-only, ...; what stood at `path` is intact.
     """
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True)
+            sync_folder(path.parent.parent)
         with unfinished.open("wb") as file:
             yield file
             file.flush()
@@ -50,7 +52,7 @@ def copy_file(source: str, target: str) -> None:
 def cannot_write(path: Path, error: OSError) -> ConfigError:
     """Return the error that says so and what to do."""
     return ConfigError(
-        f"{path} cannot be written: {error.strerror}. What was written before is intact: "
+        f"{path} cannot be written: {error.strerror or error}. What was written before is intact: "
         "make room or make the folder writable, and run the same command again"
     )
 

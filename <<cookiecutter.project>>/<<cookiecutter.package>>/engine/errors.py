@@ -14,7 +14,7 @@ class ConfigError(SystemExit):
 
 
 class Preempted(SystemExit):
-    """A signal has asked the run to stop; the exit code is the shell's for it: 143 SIGTERM, 138 SIGUSR1, 130 Ctrl-C."""
+    """A signal has asked the run to stop; the exit code is the shell's for it: 128 + its number."""
 
     def __init__(self, number: int) -> None:
         self.signal = signal.Signals(number).name

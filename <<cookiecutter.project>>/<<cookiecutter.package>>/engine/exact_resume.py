@@ -19,7 +19,9 @@ State = dict[str, Any]
 CPU = torch.device("cpu")
 
 # Arguments of `self.log`, as Lightning keeps them with each value.
-LOG_ARGUMENTS = ("fx", "name", "prog_bar", "logger", "on_step", "on_epoch", "enable_graph", "metric_attribute")
+LOG_ARGUMENTS = ("fx", "name", "prog_bar", "logger", "on_step", "on_epoch", "enable_graph")
+LOG_ARGUMENTS += ("add_dataloader_idx", "metric_attribute")
+REDUCTIONS = (torch.mean, torch.sum, torch.max, torch.min, sum, max, min)  # all that `self.log` takes
 
 
 class ExactResume(StepCallback):
@@ -36,12 +38,13 @@ class ExactResume(StepCallback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: State) -> None:
         state = {
-            "rng": rng_state(),
+            "rng": rng_state(trainer.fit_loop.loaders),
             "rng_at_iter": trainer.fit_loop.rng_at_iter,
             "rng_at_first_batch": trainer.fit_loop.rng_at_first_batch,
             "metrics": metric_states(pl_module),
             "logged": logged_values(trainer),
-            "callback_metrics": {name: value.item() for name, value in trainer.callback_metrics.items()},
+            "loaders": [loader.state_dict() for loader in trainer.fit_loop.loaders if isinstance(loader, _Stateful)],
+            "callback_metrics": move_data_to_device(dict(trainer.callback_metrics), CPU),
         }
         processes = [state]
         if trainer.world_size > 1:
@@ -61,8 +64,7 @@ class ExactResume(StepCallback):
                 f"{trainer.ckpt_path} was saved by {len(self.saved['processes'])} processes and can be continued "
                 f"only by as many, not by {trainer.world_size}: set trainer.devices"
             )
-        metrics = self.saved["processes"][trainer.global_rank]["callback_metrics"]
-        trainer.callback_metrics.update({name: torch.tensor(value) for name, value in metrics.items()})
+        trainer.callback_metrics.update(self.saved["processes"][trainer.global_rank]["callback_metrics"])
         trainer.should_stop = self.saved["should_stop"]
         loggers = [logger for logger in trainer.loggers if isinstance(logger, _Stateful)]
         for logger, logger_state in zip(loggers, self.saved["loggers"], strict=True):
@@ -72,29 +74,30 @@ class ExactResume(StepCallback):
         if self.saved is None:
             return
         state = self.saved["processes"][trainer.global_rank]
+        restore_metrics(trainer.lightning_module, state["metrics"])
         if trainer.fit_loop.restarting:  # within an epoch
-            restore_metrics(trainer.lightning_module, state["metrics"])
             restore_logged(trainer, state["logged"])
             go_to_position(trainer, state)
-        set_rng_state(state["rng"])
+        set_rng_state(state["rng"], trainer.fit_loop.loaders)
         self.saved = None
 
 
 def go_to_position(trainer: Trainer, state: State) -> None:
     """Begin the pass over the training data again, and leave out the batches that were used."""
     loop = trainer.fit_loop
-    loaders, batches = loop._combined_loader.flattened, loop._data_fetcher
+    loaders, batches = loop.loaders, loop._data_fetcher
     loop.rng_at_iter, loop.rng_at_first_batch = state["rng_at_iter"], state["rng_at_first_batch"]
     for loader in loaders:
         _set_sampler_epoch(loader, trainer.current_epoch)
     if all(isinstance(loader, _Stateful) for loader in loaders):
-        loop._load_combined_loader_states()  # not done yet if `estimated_stepping_batches` was asked for (issue 20550)
+        for loader, position in zip(loaders, state["loaders"], strict=True):
+            loader.load_state_dict(position)
         iter(batches)
         return
     warnings.filterwarnings("ignore", ".*your dataloader is not resumable.*")
-    set_rng_state(loop.rng_at_iter)
+    set_rng_state(loop.rng_at_iter, loaders)
     iter(batches)
-    set_rng_state(loop.rng_at_first_batch)
+    set_rng_state(loop.rng_at_first_batch, loaders)
     for _ in range(loop.epoch_loop.batch_progress.current.completed):
         next(batches)
     batches.fetched = 0  # the epoch loop adds what was used
@@ -127,7 +130,7 @@ def logged_values(trainer: Trainer) -> list[State]:
         if not result.has_reset:
             sync = {"sync_dist": result.meta.sync.should, "rank_zero_only": result.meta.sync.rank_zero_only}
             arguments = {name: getattr(result.meta, name) for name in LOG_ARGUMENTS} | sync
-            arguments["reduce_fx"] = result.meta.reduce_fx.__name__
+            arguments["reduce_fx"] = REDUCTIONS.index(result.meta.reduce_fx)
             state = {name: getattr(result, name) for name in (*result._defaults, "_forward_cache")}
             values.append({"arguments": arguments, "state": move_data_to_device(state, CPU)})
     return values
@@ -138,7 +141,8 @@ def restore_logged(trainer: Trainer, values: list[State]) -> None:
     for saved in values:
         arguments, attribute = saved["arguments"], saved["arguments"]["metric_attribute"]
         value = module.get_submodule(attribute) if attribute else torch.zeros((), device=module.device)
-        results.log(value=value, sync_dist_fn=trainer.strategy.reduce, **arguments)
+        reduction = REDUCTIONS[arguments["reduce_fx"]]
+        results.log(value=value, sync_dist_fn=trainer.strategy.reduce, **(arguments | {"reduce_fx": reduction}))
         for name, state in move_data_to_device(saved["state"], module.device).items():
             setattr(results[f"{arguments['fx']}.{arguments['name']}"], name, state)
     trainer._logger_connector._first_loop_iter = False  # else the first batch resets them

@@ -16,8 +16,8 @@ from <<cookiecutter.package>>.engine.errors import ConfigError
 class FiniteLoss(Callback):
     """Stop at the first loss that is NaN or infinite and write the batch it came from to a file.
 
-    On a GPU the answer is read when it has arrived, a few steps later, so that no step waits for it. No checkpoint is
-    written in between with weights that are not finite.
+    On one GPU the loss is read when it has arrived, a few steps later, so that no step waits for it. No checkpoint is
+    written in between with weights that are not finite. Several processes stop together.
 
     Args:
         path: file for the batch: `torch.load(path)` returns a dict with batch, batch_idx, epoch and loss.
@@ -48,20 +48,25 @@ class FiniteLoss(Callback):
         value = loss.item()
         if trainer.strategy.reduce_boolean_decision(math.isfinite(value)):  # in all processes
             return
-        if not math.isfinite(value):
-            with replacing(self.path) as file:
-                torch.save({**step, "loss": value}, file)
+        if math.isfinite(value):
+            raise ConfigError("the loss is not finite in another process, whose message says more")
+        path = self.path.with_stem(f"{self.path.stem}_{trainer.global_rank}") if trainer.global_rank else self.path
+        with replacing(path) as file:
+            torch.save({**step, "loss": value}, file)
         raise ConfigError(
-            f"the loss is {value} in epoch {step['epoch'] + 1}, batch {step['batch_idx']}. {self.path} holds the batch; "
+            f"the loss is {value} in epoch {step['epoch'] + 1}, batch {step['batch_idx']}. {path} holds the batch; "
             "the checkpoints are from before. Look for bad values in it, lower optimizer.lr, or set trainer.gradient_clip_val"
         )
 
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         while self.unread:
             self.read(trainer)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self.on_train_end(trainer, pl_module)
         largest = torch.nn.utils.get_total_norm(pl_module.parameters(), norm_type=math.inf)
         if not largest.isfinite():
             raise ConfigError(
-                f"the weights are not finite after step {trainer.global_step}, though the loss was: a gradient overflowed. "
+                f"the weights are not finite after step {trainer.global_step}, though the loss was: the update spoiled them. "
                 "The checkpoints are from before. Lower optimizer.lr, or set trainer.gradient_clip_val"
             )

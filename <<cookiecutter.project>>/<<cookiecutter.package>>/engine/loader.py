@@ -5,6 +5,7 @@ The position in that order can be saved, and is where a run continues that was s
 
 import math
 import random
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, get_worker_info
+
+from <<cookiecutter.package>>.engine.signals import handle_stop
 
 
 class BatchOrder(DistributedSampler[Any]):
@@ -71,6 +74,11 @@ class SeededBatches(Dataset[tuple[Tensor, ...]]):
         return self.dataset[indices]
 
 
+def ignore_signals(worker: int) -> None:
+    """Leave it to the training process to stop: a scheduler asks all of them, and a step needs its loader to the end."""
+    handle_stop(signal.SIG_IGN)
+
+
 class TensorLoader(DataLoader[tuple[Tensor, ...]]):
     """Serve a dataset that takes a tensor of indices, such as TensorDataset; a batch has `batch_size` rows of each tensor.
 
@@ -81,6 +89,7 @@ class TensorLoader(DataLoader[tuple[Tensor, ...]]):
     def __init__(self, dataset: Dataset, batch_size: int, *, shuffle: bool, seed: int, **options: Any) -> None:
         options |= {"batch_size": None, "batch_sampler": None, "persistent_workers": options.get("num_workers", 0) > 0}
         options["sampler"] = BatchOrder(dataset, batch_size, shuffle=shuffle, seed=seed)
+        options.setdefault("worker_init_fn", ignore_signals)
         options["generator"] = torch.Generator()  # else each pass takes a number from the global one
         super().__init__(dataset=SeededBatches(dataset), **options)
         self.position = 0  # batches of this pass that have been served

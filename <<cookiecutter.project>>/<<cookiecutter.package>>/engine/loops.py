@@ -12,7 +12,7 @@ from lightning.pytorch.loops.fit_loop import _FitLoop
 from lightning.pytorch.loops.loop import _Loop
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 
-from <<cookiecutter.package>>.engine.rng_state import rng_state
+from <<cookiecutter.package>>.engine.rng_state import RngState, rng_state
 
 
 class StepCallback(Callback):
@@ -32,39 +32,48 @@ class StepCallback(Callback):
 
 
 class EpochLoop(_TrainingEpochLoop):
-    """The steps of an epoch."""
+    """The steps of an epoch; continues from checkpoints that were saved between two of them."""
 
     def on_run_start(self, data_fetcher: _DataFetcher) -> None:
         fit_loop = self.trainer.fit_loop
+        self.step_of_last_call = self.global_step
         if self.trainer.current_epoch > 0 and not self.restarting:  # Lightning begins a new pass over the data
-            fit_loop.rng_at_iter = rng_state()
+            fit_loop.rng_at_iter = rng_state(fit_loop.loaders)
             if fit_loop.is_resuming:  # it does not then: it has begun one before the random state was restored
                 iter(data_fetcher)
         super().on_run_start(data_fetcher)
         if not self.restarting:
-            fit_loop.rng_at_first_batch = rng_state()
+            fit_loop.rng_at_first_batch = rng_state(fit_loop.loaders)
         # A checkpoint from between two steps leaves nothing to be finished: go on as if nothing had happened.
         self.restarting = fit_loop._restarting = False
 
     def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
         super().on_advance_end(data_fetcher)
-        if not self._should_accumulate() and not self.done:
+        if self.global_step > self.step_of_last_call and not self.done:
+            self.step_of_last_call = self.global_step
             for callback in step_callbacks(self.trainer):
                 callback.between_steps(self.trainer, epoch_ended=False)
 
 
 class FitLoop(_FitLoop):
-    """The epochs of a run, and the random states in which a loader began its pass over the data."""
+    """The epochs of a run, and the random states in which its pass over the data began."""
+
+    rng_at_iter: RngState | None = None
+    rng_at_first_batch: RngState | None = None
+
+    @property
+    def loaders(self) -> list[Any]:
+        """The training loaders, usually one."""
+        return self._combined_loader.flattened
 
     def load_state_dict(self, state_dict: dict[str, Any], prefix: str = "") -> None:
         super().load_state_dict(state_dict, prefix)
         epoch = self.epoch_progress.current
         _Loop.restarting.fset(self, epoch.started > epoch.processed)  # Lightning says always, if there are max_steps
 
-    def setup_data(self) -> None:
-        if self._combined_loader is None:
-            self.rng_at_iter = rng_state()
-        super().setup_data()
+    def _load_combined_loader_states(self) -> None:
+        """Called between making the loaders and beginning a pass. ExactResume sets their positions, once all is restored."""
+        self.rng_at_iter = rng_state(self.loaders)
 
     def run(self) -> None:
         for callback in step_callbacks(self.trainer):

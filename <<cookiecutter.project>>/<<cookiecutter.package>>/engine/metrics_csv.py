@@ -17,7 +17,7 @@ Row = dict[str, Any]
 class MetricsCSV(Logger):
     """Write each row as it comes, the columns in the order in which they were first logged.
 
-    A run that continues from a checkpoint drops the rows that came after it, so that it repeats none.
+    Rows that are there are kept; a run that continues from a checkpoint drops those that came after it.
 
     Args:
         path: the file.
@@ -27,7 +27,7 @@ class MetricsCSV(Logger):
         super().__init__()
         self.path = Path(path)
         self.columns: list[str] = []
-        self.num_rows = 0
+        self.num_rows: int | None = None  # all that there are
         self.file: TextIO | None = None
 
     @property
@@ -48,9 +48,10 @@ class MetricsCSV(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         row = {"epoch": metrics.get("epoch"), "step": step, **metrics}
-        new = [name for name in row if name not in self.columns]
-        if new or self.file is None:
-            self.rewrite(self.columns + new, self.read()[: self.num_rows])
+        if self.file is None or not row.keys() <= set(self.columns):
+            columns, rows = self.read()
+            columns = self.columns or columns
+            self.rewrite(columns + [name for name in row if name not in columns], rows[: self.num_rows])
         try:
             csv.DictWriter(self.file, self.columns, lineterminator="\n").writerow(row)
             self.file.flush()
@@ -58,25 +59,32 @@ class MetricsCSV(Logger):
             raise cannot_write(self.path, error) from error
         self.num_rows += 1
 
-    def read(self) -> list[Row]:
-        """Return the rows of the file, their values as text."""
-        if not self.path.exists():
-            return []
-        with self.path.open(newline="", encoding="utf-8", errors="replace") as file:
-            return list(csv.DictReader(file))
+    def read(self) -> tuple[list[str], list[Row]]:
+        """Return the columns and the rows of the file, the values as text; none when there is no such file."""
+        try:
+            with self.path.open(newline="", encoding="utf-8", errors="replace") as file:
+                reader = csv.DictReader(file)
+                return list(reader.fieldnames or []), list(reader)
+        except (FileNotFoundError, csv.Error):
+            return [], []
 
     def rewrite(self, columns: list[str], rows: list[Row]) -> None:
         """Replace the file and go on writing at its end."""
-        if self.file is not None:
-            self.file.close()
+        self.finalize()
         text = StringIO()
         writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         with replacing(self.path) as file:
             file.write(text.getvalue().encode())
-        self.columns = columns
+        self.columns, self.num_rows = columns, len(rows)
         self.file = self.path.open("a", newline="", encoding="utf-8")
+
+    @rank_zero_only
+    def finalize(self, status: str = "") -> None:
+        if self.file is not None:
+            self.file.close()
+            self.file = None
 
     def state_dict(self) -> dict[str, Any]:
         if self.file is not None:
@@ -85,9 +93,7 @@ class MetricsCSV(Logger):
 
     @rank_zero_only
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        rows = self.read()[: state["num_rows"]]
-        if len(rows) < state["num_rows"]:
+        rows = self.read()[1][: state["num_rows"]]
+        if len(rows) < (state["num_rows"] or 0):
             rank_zero_warn(f"{self.path} has lost {state['num_rows'] - len(rows)} rows of before the checkpoint")
-        self.num_rows = len(rows)
-        if state["columns"]:
-            self.rewrite(state["columns"], rows)
+        self.rewrite(state["columns"], rows)

@@ -5,41 +5,42 @@ import signal
 from typing import Any
 
 import torch
-from lightning import Trainer
+from lightning import LightningModule, Trainer
 
 from <<cookiecutter.package>>.engine.errors import Preempted
 from <<cookiecutter.package>>.engine.loops import StepCallback, step_callbacks
-
-SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)]
+from <<cookiecutter.package>>.engine.signals import handle_stop
 
 
 class Preemption(StepCallback):
     """On a signal, save last.ckpt at the next step boundary and end the program; a second Ctrl-C ends it at once.
 
-    The handlers only set a flag. With several processes all of them stop at the same step, whichever got the signal.
+    While a run trains, the handler only sets a flag. Before and after there is nothing to be saved: the program ends. Several
+    processes always wait for the next step, and all stop at the same one, whichever of them got the signal.
     """
 
     def __init__(self) -> None:
         self.received = 0
-
-    def before_run(self, trainer: Trainer) -> None:
-        self.listen()
-
-    def on_sanity_check_start(self, *args: Any) -> None:
-        self.listen()
-
-    def on_test_start(self, *args: Any) -> None:
-        self.listen()
-
-    def listen(self) -> None:
-        """Take the place of Lightning's handlers; when `fit` or `test` ends, Lightning puts back those of before."""
-        for number in SIGNALS:
-            signal.signal(number, self.receive)
+        self.must_wait = False
+        handle_stop(self.receive)
 
     def receive(self, number: int, frame: Any) -> None:
         if number == signal.SIGINT == self.received:
             os._exit(128 + number)
         self.received = number
+        if not self.must_wait:
+            raise Preempted(number)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        # Lightning's own handlers stop in the middle of a step, and on SLURM save in the middle of one.
+        trainer._signal_connector.register_signal_handlers = lambda: None
+        self.must_wait = trainer.world_size > 1
+
+    def before_run(self, trainer: Trainer) -> None:
+        self.must_wait = True
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.must_wait = trainer.world_size > 1
 
     def between_steps(self, trainer: Trainer, *, epoch_ended: bool, stopping: bool = False) -> None:
         if number := self.agreed_signal(trainer):
@@ -51,6 +52,10 @@ class Preemption(StepCallback):
     def on_test_batch_end(self, trainer: Trainer, *args: Any) -> None:
         if number := self.agreed_signal(trainer):
             raise Preempted(number)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if self.received and not isinstance(exception, Preempted):  # a process of a loader may not survive the signal
+            raise Preempted(self.received) from exception
 
     def agreed_signal(self, trainer: Trainer) -> int:
         """Return the number of a signal that any of the processes has received, or 0."""

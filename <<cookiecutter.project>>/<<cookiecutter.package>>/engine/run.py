@@ -29,7 +29,7 @@ def train(cfg: DictConfig) -> float | None:
     with open_run(cfg) as run:
         if not run.finished:
             fit_and_test(cfg, run)
-    metrics = run.summary["metrics"]
+    metrics = run.summary.get("metrics", {})
     print_result(metrics, run.path)
     return float(metrics[cfg.monitor]["value"]) if cfg.monitor in metrics else None
 
@@ -42,10 +42,13 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
     data = build(cfg.data)
     check_split(data, run.summary)
     model = build_model(cfg, data)
-    if run.checkpoint:  # Lightning loads it; this says what is wrong with it
+    if run.checkpoint:  # Lightning loads all of it; this says what is wrong with it
         check_resumable(load_weights(model, run.checkpoint), run.checkpoint)
         say(f"continues {run.path} from {run.checkpoint.name}")
-    elif cfg.checkpoint is not None:
+    elif run.summary:
+        say(f"{run.path} has no checkpoint: it starts again from the beginning")
+        (run.path / "metrics.csv").unlink(missing_ok=True)
+    if cfg.checkpoint is not None and not run.checkpoint:
         load_weights(model, cfg.checkpoint)
     ids = run.summary.get("logger_ids", {})  # run_id of MLflow, id of Weights & Biases
     loggers = {
@@ -66,7 +69,9 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
     trainer.fit(model, datamodule=data, ckpt_path=run.checkpoint)
     best, metrics = best_checkpoint(trainer)
     if cfg.test:
-        trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
+        if best:
+            load_weights(model, best)
+        trainer.test(model, datamodule=data, verbose=False)
         metrics |= split_metrics(trainer, "test")
     run.record(metrics=metrics, checkpoint=best and f"checkpoints/{Path(best).name}")
 
@@ -74,7 +79,8 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
 def logger_ids(loggers: dict[str, Logger]) -> dict[str, str]:
     """Begin the runs of the loggers and return the names that a service has given them, for a later start to continue."""
     for logger in loggers.values():
-        getattr(logger, "experiment", None)  # Lightning would begin it later
+        if hasattr(type(logger), "experiment"):
+            _ = logger.experiment  # Lightning would begin it later
     return {
         name: logger.version for name, logger in loggers.items() if isinstance(logger.version, str) and logger.version
     }

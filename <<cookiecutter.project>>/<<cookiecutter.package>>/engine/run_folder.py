@@ -14,13 +14,16 @@ from typing import Any
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.durable_file import replacing
 from <<cookiecutter.package>>.engine.errors import ConfigError, Preempted
-from <<cookiecutter.package>>.engine.run_lock import LOCK, locked
+from <<cookiecutter.package>>.engine.run_lock import locked
+from <<cookiecutter.package>>.engine.signals import handlers_restored
 
-SHARED_NAME = "RUN_NAME"  # environment variable from which the further processes of a run learn its name
+# Environment variable from which the further processes of a run learn its name.
+SHARED_NAME = f"{__name__.partition('.')[0].upper()}_RUN_NAME"
 WHERE = {"name", "runs_dir", "run_dir", "overwrite"}  # keys that say where a run is, not what it is
 
 
@@ -45,9 +48,9 @@ class Run:
     def start(self, cfg: DictConfig, **facts: Any) -> None:
         """Record the config and that the run is running."""
         self.started = True
+        self.write("config.yaml", OmegaConf.to_yaml(cfg))
         self.summary.pop("error", None)
         self.record(status="running", name=cfg.name, seed=cfg.seed, **facts)
-        self.write("config.yaml", OmegaConf.to_yaml(cfg))
 
     def record(self, **facts: Any) -> None:
         """Add facts to summary.json."""
@@ -71,8 +74,9 @@ def open_run(cfg: DictConfig) -> Generator[Run]:
     Raises:
         ConfigError: `name` is not the name of a folder, the folder cannot be made or is in use, or holds something else.
     """
-    with ExitStack() as locks:
-        older = claim_folder(cfg, locks)
+    with ExitStack() as stack:
+        stack.enter_context(handlers_restored())
+        older = claim_folder(cfg, stack)
         run = Run(Path(cfg.run_dir), {})
         try:
             run = read_run(cfg)
@@ -90,14 +94,15 @@ def open_run(cfg: DictConfig) -> Generator[Run]:
                 leave_as_it_was(run.path, older)
             if isinstance(error, MisconfigurationException):  # Lightning refuses what it was asked to do
                 raise ConfigError(str(error)) from error
-            if isinstance(error, Preempted):
-                say(f"stopped by {error.signal}; the same command continues {run.path}")
+            if isinstance(error, Preempted) and run.started:
+                hint = " and without overwrite=true" if cfg.overwrite else ""
+                say(f"stopped by {error.signal}: the same command with name={cfg.name}{hint} continues {run.path}")
             if interrupted:
                 raise SystemExit(130) from error
             raise
 
 
-def claim_folder(cfg: DictConfig, locks: ExitStack) -> Path | None:
+def claim_folder(cfg: DictConfig, stack: ExitStack) -> Path | None:
     """Make and lock the folder `runs_dir/name`; choose a name when there is none.
 
     Returns the new place of an older run of that name, moved aside because of `overwrite`.
@@ -114,13 +119,12 @@ def claim_folder(cfg: DictConfig, locks: ExitStack) -> Path | None:
             raise ConfigError(f"name must be one folder of letters, digits, '_', '-' and '.', got {cfg.name!r}")
         path = Path(cfg.run_dir)
         path.mkdir(parents=True, exist_ok=True)
-        locks.enter_context(locked(path))
-        if cfg.overwrite and not is_empty(path):
+        stack.enter_context(locked(path))
+        if cfg.overwrite and any(path.iterdir()):
             older = path.rename(f"{path}.replaced-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
             path.mkdir()
-            locks.enter_context(locked(path))
     except OSError as error:
-        raise ConfigError(f"{cfg.run_dir} cannot be made: {error}") from error
+        raise ConfigError(f"{cfg.run_dir if cfg.name else cfg.runs_dir} cannot be made: {error}") from error
     os.environ[SHARED_NAME] = cfg.name
     return older
 
@@ -135,16 +139,10 @@ def unique_name(runs_dir: Path) -> str:
             return path.name
 
 
-def is_empty(path: Path) -> bool:
-    return {file.name for file in path.iterdir()} <= {LOCK}
-
-
 def leave_as_it_was(path: Path, older: Path | None) -> None:
-    """Remove the folder of a run that has not started, if it is a new one, and put an older one back."""
+    """Remove the folder of a run that has not started, if it is empty, and put an older one back."""
     with suppress(OSError):
-        if is_empty(path):
-            (path / LOCK).unlink()
-            path.rmdir()
+        path.rmdir()
         if older is not None:
             older.rename(path)
 
@@ -152,12 +150,12 @@ def leave_as_it_was(path: Path, older: Path | None) -> None:
 def read_run(cfg: DictConfig) -> Run:
     """Return the run that a folder holds, if its config is `cfg`.
 
-    Every process reads for itself. Only the first one writes, and not before all of them train.
+    Every process reads for itself: with the config that the first one may have written meanwhile, all find the same.
     """
     path = Path(cfg.run_dir)
     if cfg.overwrite or not (path / "config.yaml").exists():
-        if rank_zero_only.rank == 0 and list(path.rglob("*.ckpt")):
-            raise ConfigError(f"{path} has checkpoints but no config.yaml: put it back, or choose another name")
+        if rank_zero_only.rank == 0 and any(not file.match(".*.unfinished") for file in path.iterdir()):
+            raise ConfigError(f"{path} is not empty and has no config.yaml: put it back, or choose another name")
         return Run(path, {})
     before, summary = load_run(path)
     if cfg.seed is None:
@@ -189,6 +187,11 @@ def load_run(run_dir: str | Path | None) -> tuple[DictConfig, dict[str, Any]]:
     """Read the config.yaml and the summary.json of a run."""
     path = Path(str(run_dir or ""))
     try:
-        return DictConfig(OmegaConf.load(path / "config.yaml")), json.loads((path / "summary.json").read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"run must be the folder of a run, as run=runs/baseline, got {run_dir}: {error}") from error
+        cfg = OmegaConf.load(path / "config.yaml")
+        summary = json.loads((path / "summary.json").read_text()) if (path / "summary.json").exists() else {}
+        if isinstance(cfg, DictConfig) and isinstance(summary, dict):
+            return cfg, summary
+        error = "config.yaml or summary.json is not a mapping"
+    except (OSError, ValueError, YAMLError) as cause:
+        error = str(cause)
+    raise ConfigError(f"run must be the folder of a run, as run=runs/baseline, got {run_dir}: {error}")

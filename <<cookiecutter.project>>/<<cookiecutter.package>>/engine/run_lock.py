@@ -10,31 +10,32 @@ from typing import TextIO
 
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
-LOCK = ".lock"
+BEYOND_THE_TEXT = 2**30  # Windows keeps others from reading what is locked
 
 
 @contextmanager
 def locked(folder: Path) -> Generator[None]:
-    """Hold the lock of a folder.
+    """Hold the lock of a folder: a file beside it, which stays.
 
     It belongs to this process alone: processes of a loader, which may outlive it for some seconds, do not inherit it.
 
     Raises:
-        ConfigError: another process holds it, or the folder cannot be locked at all.
+        ConfigError: another process holds it, or files cannot be locked there.
     """
+    path = folder.with_name(f".{folder.name}.lock")
     try:
-        file = (folder / LOCK).open("a+")
+        file = path.open("a+")
     except OSError as error:
-        raise ConfigError(f"{folder} cannot be written: {error.strerror}") from error
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
     with file:
         try:
             lock(file)
-        except OSError as error:
+        except (BlockingIOError, PermissionError) as error:
             file.seek(0)
             holder = file.read() or "another process"
-            raise ConfigError(
-                f"{folder} is in use by {holder}: wait for it, or choose another name ({error.strerror})"
-            ) from error
+            raise ConfigError(f"{folder} is in use by {holder}: wait for it, or choose another name") from error
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be locked: {error.strerror}. Choose another runs_dir") from error
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
@@ -46,6 +47,7 @@ def lock(file: TextIO) -> None:
     if sys.platform == "win32":
         import msvcrt
 
+        file.seek(BEYOND_THE_TEXT)
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
     else:
         import fcntl
