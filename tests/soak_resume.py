@@ -11,6 +11,7 @@ when a run was lost, a checkpoint could not be read, or a run did not end with t
 import argparse
 import contextlib
 import os
+import pickle
 import random
 import runpy
 import signal
@@ -150,7 +151,7 @@ def start(project: Path, *arguments: str) -> int:
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
         print(error.code)
-    except BaseException:
+    except BaseException:  # noqa: BLE001  whatever it is, this is where the process ends
         traceback.print_exc()
         code = 1
     sys.stdout.flush()
@@ -179,7 +180,7 @@ def unreadable(run: Path) -> int:
     for path in run.glob("checkpoints/*.ckpt"):
         try:
             torch.load(path, weights_only=True)
-        except Exception as error:
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             print(f"{path}: {error}")
             count += 1
     return count
@@ -256,7 +257,7 @@ def kill_in_saves(project: Path, kills: int, rng: random.Random) -> bool:
             with contextlib.suppress(ChildProcessError):
                 if os.waitpid(process, os.WNOHANG)[0]:
                     sys.exit((project / "output.txt").read_text())
-        while not (unfinished := list(folder.glob(".*.unfinished"))):
+        while not list(folder.glob(".*.unfinished")):
             time.sleep(0.0005)
         time.sleep(rng.uniform(0, 0.15))
         if not list(folder.glob(".*.unfinished")):

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -26,7 +25,9 @@ def test_ten_kills_at_random_moments_three_in_a_save_and_twenty_runs_at_once_los
     assert soak.returncode == 0, soak.stdout + soak.stderr
     print(soak.stdout)
     assert re.search(
-        r"^1\d kills in \d+ runs .*: 0 runs lost, 0 unreadable checkpoints, 0 runs different$", soak.stdout, re.M
+        r"^1\d kills in \d+ runs .*: 0 runs lost, 0 unreadable checkpoints, 0 runs different$",
+        soak.stdout,
+        re.MULTILINE,
     )
     assert "\n3 kills in a save: 3 left a readable last.ckpt\n" in soak.stdout
     assert "\n20 unnamed runs at once: 20 ended well, 20 folders, 20 of them whole\n" in soak.stdout

@@ -140,7 +140,7 @@ def count_source_lines(source):
 
 def test_the_project_stays_small(project):
     python = [path for path in files_of(project) if path.suffix == ".py" and "tests" not in path.parts]
-    assert sum(count_source_lines(path.read_text()) for path in python) < 600
+    assert sum(count_source_lines(path.read_text()) for path in python) < 1300
     assert len([path for path in files_of(project) if path.suffix in (".yaml", ".yml")]) < 25
     assert len((project / "train.py").read_text().splitlines()) < 60
     assert max(len(path.read_text().splitlines()) for path in python) <= 200

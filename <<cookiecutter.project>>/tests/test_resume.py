@@ -175,6 +175,7 @@ def test_a_name_in_use_is_refused_and_free_when_its_process_has_ended(compose_co
     with subprocess.Popen(
         [sys.executable, "-c", hold, cfg.run_dir], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:
+        assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         for overwrite in ("false", "true"):
             with pytest.raises(ConfigError, match=f"is in use by process {holder.pid} on "):

@@ -85,7 +85,8 @@ class ExactResume(StepCallback):
 def go_to_position(trainer: Trainer, state: State) -> None:
     """Begin the pass over the training data again, and leave out the batches that were used."""
     loop = trainer.fit_loop
-    loaders, batches = loop.loaders, loop._data_fetcher
+    loaders: list[Any] = loop.loaders
+    batches: Any = loop._data_fetcher
     loop.rng_at_iter, loop.rng_at_first_batch = state["rng_at_iter"], state["rng_at_first_batch"]
     for loader in loaders:
         _set_sampler_epoch(loader, trainer.current_epoch)

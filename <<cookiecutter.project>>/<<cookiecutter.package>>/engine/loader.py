@@ -26,7 +26,7 @@ class BatchOrder(DistributedSampler[Any]):
     samples to fill up the last batch and falsify the metrics. Every process gets as many batches as the others.
     """
 
-    def __init__(self, dataset: Dataset, batch_size: int, *, shuffle: bool, seed: int) -> None:
+    def __init__(self, dataset: Any, batch_size: int, *, shuffle: bool, seed: int) -> None:
         running = distributed.is_available() and distributed.is_initialized()
         rank, world_size = (distributed.get_rank(), distributed.get_world_size()) if running else (0, 1)
         super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed)
@@ -58,7 +58,7 @@ class SeededBatches(Dataset[tuple[Tensor, ...]]):
     nothing is seeded: its random state is saved with the run.
     """
 
-    def __init__(self, dataset: Dataset[tuple[Tensor, ...]]) -> None:
+    def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
 
     def __len__(self) -> int:
@@ -86,7 +86,7 @@ class TensorLoader(DataLoader[tuple[Tensor, ...]]):
     shuffle=False and a sampler of single samples; whole batches are drawn at once here, so that sampler is left out.
     """
 
-    def __init__(self, dataset: Dataset, batch_size: int, *, shuffle: bool, seed: int, **options: Any) -> None:
+    def __init__(self, dataset: Any, batch_size: int, *, shuffle: bool, seed: int, **options: Any) -> None:
         options |= {"batch_size": None, "batch_sampler": None, "persistent_workers": options.get("num_workers", 0) > 0}
         options["sampler"] = BatchOrder(dataset, batch_size, shuffle=shuffle, seed=seed)
         options.setdefault("worker_init_fn", ignore_signals)
@@ -94,7 +94,7 @@ class TensorLoader(DataLoader[tuple[Tensor, ...]]):
         super().__init__(dataset=SeededBatches(dataset), **options)
         self.position = 0  # batches of this pass that have been served
 
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+    def __iter__(self) -> Any:
         self.position = self.sampler.first
         for batch in super().__iter__():
             self.position += 1

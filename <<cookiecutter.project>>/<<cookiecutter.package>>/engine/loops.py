@@ -9,7 +9,6 @@ from typing import Any
 from lightning import Callback, Trainer
 from lightning.pytorch.loops.fetchers import _DataFetcher
 from lightning.pytorch.loops.fit_loop import _FitLoop
-from lightning.pytorch.loops.loop import _Loop
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 
 from <<cookiecutter.package>>.engine.rng_state import RngState, rng_state
@@ -64,12 +63,13 @@ class FitLoop(_FitLoop):
     @property
     def loaders(self) -> list[Any]:
         """The training loaders, usually one."""
-        return self._combined_loader.flattened
+        return self._combined_loader.flattened if self._combined_loader else []
 
     def load_state_dict(self, state_dict: dict[str, Any], prefix: str = "") -> None:
         super().load_state_dict(state_dict, prefix)
         epoch = self.epoch_progress.current
-        _Loop.restarting.fset(self, epoch.started > epoch.processed)  # Lightning says always, if there are max_steps
+        # Lightning says that any run with max_steps stopped within an epoch.
+        self._restarting = self.epoch_loop.restarting = epoch.started > epoch.processed
 
     def _load_combined_loader_states(self) -> None:
         """Called between making the loaders and beginning a pass. ExactResume sets their positions, once all is restored."""

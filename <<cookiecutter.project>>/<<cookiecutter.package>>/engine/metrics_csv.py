@@ -48,16 +48,17 @@ class MetricsCSV(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         row = {"epoch": metrics.get("epoch"), "step": step, **metrics}
-        if self.file is None or not row.keys() <= set(self.columns):
+        file = self.file
+        if file is None or not row.keys() <= set(self.columns):
             columns, rows = self.read()
             columns = self.columns or columns
-            self.rewrite(columns + [name for name in row if name not in columns], rows[: self.num_rows])
+            file = self.rewrite(columns + [name for name in row if name not in columns], rows[: self.num_rows])
         try:
-            csv.DictWriter(self.file, self.columns, lineterminator="\n").writerow(row)
-            self.file.flush()
+            csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
+            file.flush()
         except OSError as error:
             raise cannot_write(self.path, error) from error
-        self.num_rows += 1
+        self.num_rows = (self.num_rows or 0) + 1
 
     def read(self) -> tuple[list[str], list[Row]]:
         """Return the columns and the rows of the file, the values as text; none when there is no such file."""
@@ -68,8 +69,8 @@ class MetricsCSV(Logger):
         except (FileNotFoundError, csv.Error):
             return [], []
 
-    def rewrite(self, columns: list[str], rows: list[Row]) -> None:
-        """Replace the file and go on writing at its end."""
+    def rewrite(self, columns: list[str], rows: list[Row]) -> TextIO:
+        """Replace the file and open it to go on writing at its end."""
         self.finalize()
         text = StringIO()
         writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
@@ -79,6 +80,7 @@ class MetricsCSV(Logger):
             file.write(text.getvalue().encode())
         self.columns, self.num_rows = columns, len(rows)
         self.file = self.path.open("a", newline="", encoding="utf-8")
+        return self.file
 
     @rank_zero_only
     def finalize(self, status: str = "") -> None:

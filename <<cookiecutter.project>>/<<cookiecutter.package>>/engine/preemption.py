@@ -49,7 +49,7 @@ class Preemption(StepCallback):
                     callback.between_steps(trainer, epoch_ended=epoch_ended, stopping=True)
             raise Preempted(number)
 
-    def on_test_batch_end(self, trainer: Trainer, *args: Any) -> None:
+    def on_test_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
         if number := self.agreed_signal(trainer):
             raise Preempted(number)
 

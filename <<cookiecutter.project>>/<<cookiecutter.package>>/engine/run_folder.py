@@ -171,7 +171,8 @@ def read_run(cfg: DictConfig) -> Run:
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
     """Return what a config says a run is, without where it is."""
-    return {key: value for key, value in OmegaConf.to_container(cfg).items() if key not in WHERE}
+    content: Any = OmegaConf.to_container(cfg)
+    return {key: value for key, value in content.items() if key not in WHERE}
 
 
 def differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
