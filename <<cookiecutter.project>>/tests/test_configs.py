@@ -5,7 +5,15 @@ from conftest import CONFIGS, options
 from lightning import Trainer
 from omegaconf import OmegaConf
 
-from <<cookiecutter.package>>.engine.build import SCHEDULER_KEYS, arguments, blocks, build, check_blocks, check_values, find
+from <<cookiecutter.package>>.engine.build import (
+    SCHEDULER_KEYS,
+    arguments,
+    blocks,
+    build,
+    check_blocks,
+    check_values,
+    find,
+)
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.run import build_model
 

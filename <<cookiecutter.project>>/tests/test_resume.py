@@ -11,6 +11,7 @@ import torch
 from conftest import summary_of
 from torch.utils.data import DataLoader
 
+from <<cookiecutter.package>>.data.digits import Digits
 from <<cookiecutter.package>>.engine.build import find
 from <<cookiecutter.package>>.engine.errors import ConfigError, Preempted
 from <<cookiecutter.package>>.engine.run import train
@@ -120,7 +121,7 @@ def test_a_dataloader_of_the_owners_continues_in_its_order_too(compose_config, s
         batch_size, dataset = self.loading["batch_size"], self.splits["train"]
         return DataLoader(dataset, batch_size=batch_size, shuffle=True, drop_last=True, generator=generator)
 
-    monkeypatch.setattr("<<cookiecutter.package>>.data.digits.Digits.train_dataloader", train_dataloader)
+    monkeypatch.setattr(Digits, "train_dataloader", train_dataloader)
     for batch_size in (16, 32):  # with a generator of its own, and without
         overrides = [*CPU, *DROPOUT, f"data.batch_size={batch_size}", "+trainer.limit_train_batches=11"]
         train(alone := compose_config(*overrides))
