@@ -63,7 +63,7 @@ class FitLoop(_FitLoop):
     @property
     def loaders(self) -> list[Any]:
         """The training loaders, usually one."""
-        return self._combined_loader.flattened if self._combined_loader else []
+        return [] if self._combined_loader is None else self._combined_loader.flattened
 
     def load_state_dict(self, state_dict: dict[str, Any], prefix: str = "") -> None:
         super().load_state_dict(state_dict, prefix)
