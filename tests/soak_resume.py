@@ -278,10 +278,10 @@ def kill_in_saves(project: Path, kills: int, rng: random.Random) -> bool:
 
 def start_together(project: Path, runs: int) -> bool:
     """Start unnamed runs at once, then two of one name; say whether each had its folder and one of the two was refused."""
-    before = set((project / "runs").glob("*"))
+    before = set((project / "runs").glob("[!.]*"))
     processes = [start(project, "trainer=debug", "test=false") for _ in range(runs)]
     codes = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
-    folders = set((project / "runs").glob("*")) - before
+    folders = set((project / "runs").glob("[!.]*")) - before
     whole = [folder for folder in folders if "finished" in (folder / "summary.json").read_text()]
     print(
         f"{runs} unnamed runs at once: {codes.count(0)} ended well, {len(folders)} folders, {len(whole)} of them whole"

@@ -36,7 +36,7 @@ def replacing(path: Path) -> Generator[BinaryIO]:
     except BaseException as error:
         with suppress(OSError):
             unfinished.unlink()
-        reason = error if isinstance(error, OSError) else error.__context__  # torch.save wraps it
+        reason = error.__context__ if isinstance(error, RuntimeError) else error  # torch.save wraps it
         if not isinstance(reason, OSError):
             raise
         raise cannot_write(path, reason) from error

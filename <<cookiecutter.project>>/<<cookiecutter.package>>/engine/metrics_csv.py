@@ -90,7 +90,10 @@ class MetricsCSV(Logger):
 
     def state_dict(self) -> dict[str, Any]:
         if self.file is not None:
-            os.fsync(self.file.fileno())
+            try:
+                os.fsync(self.file.fileno())
+            except OSError as error:
+                raise cannot_write(self.path, error) from error
         return {"columns": self.columns, "num_rows": self.num_rows}
 
     @rank_zero_only

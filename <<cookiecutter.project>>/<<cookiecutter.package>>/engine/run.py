@@ -46,8 +46,7 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
         check_resumable(load_weights(model, run.checkpoint), run.checkpoint)
         say(f"continues {run.path} from {run.checkpoint.name}")
     elif run.summary:
-        say(f"{run.path} has no checkpoint: it starts again from the beginning")
-        (run.path / "metrics.csv").unlink(missing_ok=True)
+        run.start_again()
     if cfg.checkpoint is not None and not run.checkpoint:
         load_weights(model, cfg.checkpoint)
     ids = run.summary.get("logger_ids", {})  # run_id of MLflow, id of Weights & Biases

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from itertools import chain, count
@@ -16,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
+from <<cookiecutter.package>>.engine.config_differences import differences
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.durable_file import replacing
 from <<cookiecutter.package>>.engine.errors import ConfigError, Preempted
@@ -24,7 +25,6 @@ from <<cookiecutter.package>>.engine.signals import handlers_restored
 
 # Environment variable from which the further processes of a run learn its name.
 SHARED_NAME = f"{__name__.partition('.')[0].upper()}_RUN_NAME"
-WHERE = {"name", "runs_dir", "run_dir", "overwrite"}  # keys that say where a run is, not what it is
 
 
 class Run:
@@ -51,6 +51,12 @@ class Run:
         self.write("config.yaml", OmegaConf.to_yaml(cfg))
         self.summary.pop("error", None)
         self.record(status="running", name=cfg.name, seed=cfg.seed, **facts)
+
+    @rank_zero_only
+    def start_again(self) -> None:
+        """Forget what a run logged that stopped before its first checkpoint."""
+        say(f"{self.path} has no checkpoint: it starts again from the beginning")
+        (self.path / "metrics.csv").unlink(missing_ok=True)
 
     def record(self, **facts: Any) -> None:
         """Add facts to summary.json."""
@@ -160,28 +166,13 @@ def read_run(cfg: DictConfig) -> Run:
     before, summary = load_run(path)
     if cfg.seed is None:
         cfg.seed = before.seed
-    if changes := list(differences(plain(before), plain(cfg))):
+    if changes := differences(before, cfg):
         raise ConfigError(
             f"{path} has another config. Choose another name, give the same values, or start afresh with overwrite=true, "
             f"which moves the folder aside:\n  " + "\n  ".join(changes)
         )
     checkpoints = (path / "checkpoints" / name for name in ("last.ckpt", "best.ckpt"))
     return Run(path, summary, next(filter(Path.exists, checkpoints), None))
-
-
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """Return what a config says a run is, without where it is."""
-    content: Any = OmegaConf.to_container(cfg)
-    return {key: value for key, value in content.items() if key not in WHERE}
-
-
-def differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
-    """Yield a line for each key whose value has changed."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for name in before | now:
-            yield from differences(before.get(name), now.get(name), f"{key}.{name}" if key else name)
-    elif before != now:
-        yield f"{key}: {before!r} in the folder, {now!r} now"
 
 
 def load_run(run_dir: str | Path | None) -> tuple[DictConfig, dict[str, Any]]:

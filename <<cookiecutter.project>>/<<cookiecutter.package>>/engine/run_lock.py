@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -15,7 +15,7 @@ BEYOND_THE_TEXT = 2**30  # Windows keeps others from reading what is locked
 
 @contextmanager
 def locked(folder: Path) -> Generator[None]:
-    """Hold the lock of a folder: a file beside it, which stays.
+    """Hold the lock of a folder: a file beside it, removed in the end.
 
     It belongs to this process alone: processes of a loader, which may outlive it for some seconds, do not inherit it.
 
@@ -23,11 +23,25 @@ def locked(folder: Path) -> Generator[None]:
         ConfigError: another process holds it, or files cannot be locked there.
     """
     path = folder.with_name(f".{folder.name}.lock")
-    try:
-        file = path.open("a+")
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+    file = take(path, folder)
     with file:
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows keeps a file that is open
+                path.unlink()
+
+
+def take(path: Path, folder: Path) -> TextIO:
+    """Open and lock the file; open it again if its last holder has removed it meanwhile."""
+    while True:
+        try:
+            file = path.open("a+")
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
         try:
             lock(file)
         except (BlockingIOError, PermissionError) as error:
@@ -36,10 +50,10 @@ def locked(folder: Path) -> Generator[None]:
             raise ConfigError(f"{folder} is in use by {holder}: wait for it, or choose another name") from error
         except OSError as error:
             raise ConfigError(f"{path} cannot be locked: {error.strerror}. Choose another runs_dir") from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
-        yield
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()
 
 
 def lock(file: TextIO) -> None:
