@@ -27,7 +27,14 @@ TRUSTED = [f"{PACKAGE}.*", "lightning.Trainer", "lightning.pytorch.*", "torch.nn
 SCHEDULER_KEYS = {"interval", "frequency", "monitor"}
 
 # Types of the keys at the top of train.yaml.
-KINDS = {"name": str | int | None, "test": bool, "checkpoint": str | None, "overwrite": bool, "runs_dir": str}
+KINDS = {
+    "name": str | int | None,
+    "test": bool,
+    "checkpoint": str | None,
+    "overwrite": bool,
+    "runs_dir": str,
+    "checks": str,
+}
 
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-WHERE = {"name", "runs_dir", "run_dir", "overwrite"}  # keys that say where a run is, not what it is
+# Keys that say where a run is and what is looked at, not what it is.
+WHERE = {"name", "runs_dir", "run_dir", "overwrite", "checks", "intended"}
 
 
 def differences(before: DictConfig, now: DictConfig) -> list[str]:

@@ -1,4 +1,4 @@
-"""The two ways in which a run ends that are not a bug."""
+"""The ways in which a run ends that are not a bug."""
 
 import signal
 
@@ -11,6 +11,10 @@ class ConfigError(SystemExit):
     As a SystemExit it ends the program with its message, without a traceback and with exit code 1; any other
     exception keeps its traceback.
     """
+
+
+class RuleBroken(SystemExit):
+    """A rule of training is broken: the run would go on, and learn less than it could. The message says which and where."""
 
 
 class Preempted(SystemExit):

@@ -99,9 +99,11 @@ def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     data = build(run_cfg.data)
     model = build_model(run_cfg, data)
     load_weights(model, checkpoint)
-    bar = [build(block) for name, block in run_cfg.callbacks.items() if name == "progress" and block]
-    off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": bool(bar)}
-    trainer = build(run_cfg.trainer, callbacks=bar, **off)
+    callbacks = {
+        name: build(block) for name, block in run_cfg.callbacks.items() if name in ("checks", "progress") and block
+    }
+    off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": "progress" in callbacks}
+    trainer = build(run_cfg.trainer, callbacks=list(callbacks.values()), **off)
     score = trainer.test if cfg.split == "test" else trainer.validate
     score(model, datamodule=data, verbose=False)
     check_split(data, summary)

@@ -1,0 +1,1 @@
+"""What trains wrong without failing: one file for each thing that is looked at."""

@@ -1,0 +1,144 @@
+"""Watch the first evaluations of each stage: sanity check, validation, test, predict."""
+
+from functools import partial
+from typing import Any
+
+from lightning import Callback, Trainer
+from lightning.fabric.utilities.data import sized_len
+
+from <<cookiecutter.package>>.engine.checks.calls import CallWatch
+from <<cookiecutter.package>>.engine.checks.data import check_data
+from <<cookiecutter.package>>.engine.checks.evaluation import check_eval_mode, check_left_behind, check_random, state_of
+from <<cookiecutter.package>>.engine.checks.finding import Findings
+from <<cookiecutter.package>>.engine.checks.metrics import MetricRecord, check_counted, check_metrics
+from <<cookiecutter.package>>.engine.checks.passes import Passes
+from <<cookiecutter.package>>.engine.checks.samples import loaders_of
+from <<cookiecutter.package>>.engine.checks.stages import check_sanity, check_shared, kept_values
+from <<cookiecutter.package>>.engine.checks.tracer import Tracer
+
+STAGES = {"validate": "validation", "test": "test", "predict": "predict"}
+SPLITS = {"validation": "val", "test": "test"}
+
+
+class FirstEvaluations:
+    """Runs an evaluation with a watch on it, as often as it takes to judge it.
+
+    Args:
+        findings: receives what is wrong.
+    """
+
+    def __init__(self, findings: Findings) -> None:
+        self.findings, self.passes = findings, Passes({})
+        self.loaders: dict[str, Any] = {}
+        self.left: dict[str, Any] = {}  # what the sanity check has changed: lists, numbers, counts of metrics
+        self.stages: dict[str, dict[int, str]] = {}  # by stage, the metrics that were updated in it
+        self.runs = 0
+
+    def know(self, split: str, loader: Any) -> None:
+        """Remember the loader of a split."""
+        self.loaders[split] = loader
+        self.passes.loaders[split] = loaders_of(loader)
+
+    def watch(self, trainer: Trainer) -> None:
+        """Stand in front of the loop that evaluates in what the Trainer is about to do."""
+        stage = str(trainer.state.fn and trainer.state.fn.value)
+        loop: Any = trainer.fit_loop.epoch_loop.val_loop if stage == "fit" else getattr(trainer, f"{stage}_loop")
+        self.runs = 0
+        vars(loop)["run"] = partial(self.run, trainer, loop, loop.run, STAGES.get(stage, "validation"))
+
+    def run(self, trainer: Trainer, loop: Any, run: Any, stage: str) -> Any:
+        """Run an evaluation and report what was wrong in it."""
+        model: Any = trainer.lightning_module
+        before, kept = state_of(model), kept_values(model)
+        watch = BatchWatch(model, self.passes, SPLITS.get(stage))
+        trainer.callbacks = [watch, *trainer.callbacks]
+        watch.record.start()
+        watch.calls.tracer.start()
+        try:
+            outputs = run()
+        finally:
+            watch.record.stop()
+            watch.calls.tracer.stop()
+            trainer.callbacks = [callback for callback in trainer.callbacks if callback is not watch]
+        if not watch.batches:
+            return outputs
+        split, loaders = SPLITS.get(stage), loop._combined_loader.flattened
+        if split and len(loaders) == 1:
+            self.know(split, loaders[0])
+        self.report_mode(trainer, watch, before, stage)
+        if trainer.sanity_checking:
+            after = kept_values(model)
+            self.left = {path: value for path, value in after.items() if kept.get(path, value) != value}
+        else:
+            self.findings.report(check_sanity(watch.kept, self.left))
+            if len(loaders) == 1:
+                self.report_metrics(trainer, loop, watch, stage)
+            self.left = {}
+        self.runs += 1
+        if self.runs > 1 or stage != "validation":  # two passes show whether the order is the same
+            vars(loop).pop("run", None)
+        if split and not trainer.overfit_batches:
+            self.findings.report(self.passes.findings())
+            self.passes.next_pass(split)
+        return outputs
+
+    def report_mode(self, trainer: Trainer, watch: "BatchWatch", before: Any, stage: str) -> None:
+        model: Any = trainer.lightning_module
+        modes = [*watch.calls.findings, *check_eval_mode(model, watch.calls, stage)]
+        modes = modes or [*check_random(trainer, model, watch.calls, stage)]
+        left = [*check_left_behind(model, before, stage)]
+        if any(finding.rule in ("eval_mode", "registered") for finding in modes):  # a changed buffer follows from it
+            left = [finding for finding in left if finding.rule != "unchanged"]
+        self.findings.report([*modes, *left], "eval_mode", "unchanged", "called")
+
+    def report_metrics(self, trainer: Trainer, loop: Any, watch: "BatchWatch", stage: str) -> None:
+        record, split = watch.record, SPLITS.get(stage)
+        self.stages[stage] = record.updated
+        found = list(check_shared(self.stages))
+        if split:
+            num_classes = getattr(getattr(trainer, "datamodule", None), "num_classes", None)
+            found += check_data(self.loaders, num_classes, overfit=bool(trainer.overfit_batches))
+        if not found and split and trainer.world_size == 1:
+            size = sized_len(self.loaders[split])
+            found += check_counted(self.loaders[split], record.samples, split) if watch.batches == size else []
+            found += check_metrics(trainer, loop, record, watch.calls.logged_at)
+        self.findings.report(found, *(["metrics", "stages"] if record.calls or record.rows else []))
+
+
+class BatchWatch(Callback):
+    """Sees the batches of one evaluation."""
+
+    def __init__(self, model: Any, passes: Passes, split: str | None) -> None:
+        self.calls, self.record = CallWatch(model, Tracer()), MetricRecord(model)
+        self.passes, self.split = passes, split
+        self.batches = 0
+
+    def begin(self, batch: Any) -> None:
+        if not self.batches:
+            self.kept = kept_values(self.calls.model)
+        self.batches += 1
+        if self.split:
+            self.passes.see(self.split, batch)
+        self.calls.begin(batch)
+
+    def end(self) -> None:
+        self.calls.end()
+        self.record.see(self.calls)
+
+    def on_validation_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *args: Any, **kwargs: Any) -> None:
+        self.begin(batch)
+
+    def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        self.end()
+
+    def on_test_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *args: Any, **kwargs: Any) -> None:
+        self.begin(batch)
+
+    def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        self.end()
+
+    def on_predict_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *args: Any, **kwargs: Any) -> None:
+        self.begin(batch)
+
+    def on_predict_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        self.end()

@@ -1,0 +1,185 @@
+"""The checks of every run: they watch the first steps of training, then leave the Trainer."""
+
+from functools import partial
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+
+from <<cookiecutter.package>>.engine.checks.calls import CallWatch
+from <<cookiecutter.package>>.engine.checks.data import check_data, check_finite, check_inputs
+from <<cookiecutter.package>>.engine.checks.finding import Finding, Findings, definition
+from <<cookiecutter.package>>.engine.checks.first_evaluations import FirstEvaluations
+from <<cookiecutter.package>>.engine.checks.independent import check_independent
+from <<cookiecutter.package>>.engine.checks.losses import check_first_loss, check_losses
+from <<cookiecutter.package>>.engine.checks.metrics import MetricRecord
+from <<cookiecutter.package>>.engine.checks.modes import check_modes
+from <<cookiecutter.package>>.engine.checks.schedule import check_schedules, check_stepped, steps_taken
+from <<cookiecutter.package>>.engine.checks.step_rules import check_gradients, check_optimizers, check_order, check_weights
+from <<cookiecutter.package>>.engine.checks.steps import StepWatch
+from <<cookiecutter.package>>.engine.checks.tracer import Tracer
+
+ENOUGH = 3  # steps of each optimizer to judge by
+PATIENCE = 20  # batches to wait for a gradient or a change that has not come yet
+
+
+class TrainingChecks(Callback):
+    """Look for training that is wrong without failing, and say which rule is broken and where.
+
+    Watches until each optimizer has made three steps and the second epoch has begun, and the first evaluation of each
+    stage; nothing is left in the Trainer's loop after that. Training goes on bit for bit as without it.
+
+    Args:
+        answer: error stops the run at a broken rule, warn says so and goes on, skip does not look.
+        intended: `rule` or `rule:where` of what is meant to be so.
+        checkpoint: weights that training starts from, if any; the first loss then says nothing.
+
+    Raises:
+        RuleBroken: a rule is broken.
+    """
+
+    def __init__(self, answer: str = "error", intended: list[str] | None = None, checkpoint: str | None = None) -> None:
+        self.findings = Findings(answer, [] if intended is None else intended)
+        self.checkpoint = checkpoint
+        self.evaluations = FirstEvaluations(self.findings)
+        self.steps: StepWatch | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if self.findings.answer == "skip" or not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
+            self.leave(trainer)
+            return
+        self.evaluations.watch(trainer)
+        if stage == "fit":
+            vars(trainer.fit_loop)["run"] = partial(self.fit, trainer, trainer.fit_loop.run)
+
+    def fit(self, trainer: Trainer, run: Any) -> None:
+        """Fit, and come back for the stages after it."""
+        vars(trainer.fit_loop).pop("run")
+        try:
+            run()
+        finally:
+            self.stop_steps()
+            self.leave(trainer)
+            trainer.callbacks = [self, *trainer.callbacks]
+
+    def leave(self, trainer: Trainer) -> None:
+        trainer.callbacks = [callback for callback in trainer.callbacks if callback is not self]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.num_classes = getattr(getattr(trainer, "datamodule", None), "num_classes", None)
+        self.overfit = bool(trainer.overfit_batches)
+        self.passes = self.evaluations.passes
+        self.evaluations.know("train", trainer.train_dataloader)
+        found = check_data(self.evaluations.loaders, self.num_classes, overfit=self.overfit)
+        self.findings.report(found, *(["labels"] if self.num_classes else []), "splits")
+        self.first_epoch, self.schedulers = trainer.current_epoch, steps_taken(trainer)
+        self.epochs_before = trainer.fit_loop.epoch_progress.current.completed
+        self.has_begun = self.saw_first_batch = False
+        self.is_new = self.checkpoint is None and trainer.ckpt_path is None
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        if not self.has_begun:  # now that the hooks of the model have changed what they change
+            self.has_begun, self.tracer = True, Tracer()
+            self.saw_first_batch = batch_idx == 0  # a run that continues may begin within an epoch
+            self.steps = StepWatch(trainer, pl_module, self.tracer)
+            self.calls = CallWatch(pl_module, self.tracer)
+            self.record = MetricRecord(pl_module)
+        elif self.steps is not None:
+            self.tracer.stop()
+            if min(map(len, self.steps.steps), default=0) >= ENOUGH:
+                self.judge(trainer, last=self.steps.batch >= PATIENCE)
+        if trainer.current_epoch > self.first_epoch and batch_idx == 0:
+            self.epoch_has_ended(trainer)
+            if trainer.current_epoch > self.first_epoch + 1 and self.steps is None:
+                self.leave(trainer)
+        self.passes.see("train", batch)
+        if self.steps is None:
+            return
+        self.steps.batch += 1
+        self.calls.begin(batch)
+        self.record.start()
+        self.tracer.start()  # until the next batch: the owner's hooks come after those of callbacks
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self.steps is None:
+            return
+        self.record.stop()
+        self.calls.end()
+        self.look(trainer, pl_module)
+
+    def look(self, trainer: Trainer, model: LightningModule) -> None:
+        """Check what one batch is enough for."""
+        assert self.steps is not None
+        found = [*self.steps.findings, *self.calls.findings, *check_losses(self.calls, self.num_classes)]
+        found += check_gradients(self.steps, last=False)
+        if self.steps.batch == 1:
+            found += check_schedules(trainer)
+            found += check_first_loss(self.calls) if self.is_new else []
+            found += list(check_inputs(self.calls.inputs, "train")) or check_finite(self.calls.batch, "train")
+        if self.steps.batch == ENOUGH and not self.steps.backwards and model.automatic_optimization:
+            what = "there is no loss: training_step returns None, and Lightning leaves out backward"
+            where = definition(model, "training_step")
+            found.append(Finding("loss", where, what, "nothing is learnt", "return the loss from training_step"))
+        applied = [rule for rule, applies in {
+            "called": True,
+            "registered": self.steps.backwards,
+            "loss": self.steps.backwards,
+            "clipping": self.steps.backwards,
+            "logits": self.calls.losses,
+            "num_classes": self.calls.losses and self.num_classes,
+            "first_loss": self.calls.losses and self.is_new,
+            "inputs": self.calls.inputs is not None,
+            "schedule": trainer.lr_scheduler_configs,
+        }.items() if applies]  # fmt: skip
+        self.findings.report(found, *applied)
+
+    def judge(self, trainer: Trainer, *, last: bool) -> None:
+        """Check what takes some steps. What follows from a broken rule is not reported beside it."""
+        watch, model = self.steps, trainer.lightning_module
+        assert watch is not None
+        causes = [
+            check_optimizers(watch),
+            check_order(watch, last=last),
+            check_gradients(watch, last=last),
+            check_weights(watch, last=last),
+        ]
+        found = next(filter(None, map(list, causes)), [])
+        found += check_modes(model, self.calls)
+        if not found:
+            found = [*check_independent(trainer, model, self.calls)]
+        self.findings.report(found, "optimizer", "order", "gradients", "weights", "train_mode", "independent")
+        if last or not watch.waits():
+            self.stop_steps()
+
+    def stop_steps(self) -> None:
+        """Take everything away that watched the steps."""
+        if self.steps is not None:
+            self.tracer.stop()
+            self.steps.handle.remove()
+            self.evaluations.stages["training"] = self.record.updated
+            self.steps = None
+
+    def epoch_has_ended(self, trainer: Trainer) -> None:
+        if trainer.current_epoch == self.first_epoch + 1:
+            self.report_schedulers(trainer)
+            if self.steps is not None and not all(self.steps.steps):
+                self.judge(trainer, last=True)
+        self.passes.next_pass("train")
+        if not self.overfit:
+            self.findings.report(self.passes.findings(), "shuffling")
+
+    def report_schedulers(self, trainer: Trainer) -> None:
+        """Check how often schedulers were stepped, after a whole epoch."""
+        if self.saw_first_batch and trainer.fit_loop.epoch_progress.current.completed > self.epochs_before:
+            self.findings.report(check_stepped(trainer, self.schedulers))
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch <= self.first_epoch + 1:
+            self.report_schedulers(trainer)
+        if not self.overfit:
+            self.findings.report(self.passes.findings())
+        if self.steps is not None and self.steps.batch > 1:
+            self.tracer.stop()
+            self.judge(trainer, last=True)

@@ -1,0 +1,181 @@
+"""What a StepWatch has seen, judged: the order of a step, gradients, weights, optimizer groups."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+from torch.optim.swa_utils import AveragedModel
+
+from <<cookiecutter.package>>.engine.checks.checksums import checksums
+from <<cookiecutter.package>>.engine.checks.finding import Finding, definition
+from <<cookiecutter.package>>.engine.checks.steps import Step, StepWatch, members
+
+HOOKS = ("optimizer_zero_grad", "optimizer_step", "on_before_zero_grad", "on_after_backward", "backward")
+HOOKS += ("on_before_backward", "on_before_optimizer_step", "configure_gradient_clipping", "training_step")
+RIGHT = "in each batch: optimizer.zero_grad(), then loss.backward(), then optimizer.step()"
+
+
+def check_order(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
+    """(8) Per optimizer the order is zero_grad, backward, step. `last`: nothing more will come."""
+    for number, steps in enumerate(watch.steps):
+        which = f"optimizer {number}: " if len(watch.steps) > 1 else ""
+        gets = any(watch.owner.get(key) == number for key in watch.received)
+        if (mistake := mistake_in(steps)) is not None:
+            where, what, effect = mistake
+            yield Finding("order", where or definition(watch.module, *HOOKS), which + what, effect, RIGHT)
+        elif steps and thrown_away(watch, number):
+            what = "gradients are thrown away before the step: they were cleared between backward and step"
+            effect = "the optimizer does not find them, and what these batches teach is lost"
+            where = watch.cleared_at.get(number) or definition(watch.module, *HOOKS)
+            yield Finding("order", where, which + what, effect, RIGHT)
+        elif len(steps) > 1 and not gets and not any(step.fresh or step.stale for step in steps):
+            what = "a step without gradients: no backward has reached the parameters of this optimizer"
+            where = steps[-1].place or definition(watch.module, *HOOKS)
+            yield Finding("order", where, which + what, "the optimizer steps and changes nothing", RIGHT)
+        elif not steps and last and gets:
+            what = "a step is left out: gradients are computed and the optimizer never steps"
+            where = definition(watch.module, "optimizer_step", "training_step")
+            yield Finding("order", where, which + what, "the weights stay as they were initialised", RIGHT)
+
+
+def thrown_away(watch: StepWatch, number: int) -> bool:
+    """Say whether all gradients of a batch were cleared before this optimizer, or any, had used them."""
+    used = set().union(*watch.used)
+    served = {watch.batch_of[n] for n in watch.used[number]}
+    return any(n not in used and watch.batch_of[n] not in served for n in watch.cleared[number])
+
+
+def mistake_in(steps: list[Step]) -> tuple[str, str, str] | None:
+    """Return the place of the first step, after the first one, that is wrong, what is wrong, and what comes of it."""
+    for before, step in pairwise(steps):
+        if step.fresh and step.stale:
+            what = (
+                "gradients are never cleared: this step adds the gradients of earlier batches, which were used already"
+            )
+            return (
+                step.place,
+                what,
+                "the sum grows with every batch: training follows old gradients, and drifts or diverges",
+            )
+        if step.foreign:
+            what = "gradients of another optimizer's loss are not cleared: this step adds them to its own"
+            return (
+                step.place,
+                what,
+                "this network also learns the other one's aim: in a GAN both work for the same side",
+            )
+        if step.fresh and max(step.fresh) < step.batch:
+            what = "a step with the previous batch's gradients: step comes before the backward of its own batch"
+            return step.place, what, "every update is one batch late, and the last batch is never learnt from"
+        if not step.fresh and step.stale and max(step.stale) < step.batch:
+            what = "a step with the previous batch's gradients, used already: step comes before backward"
+            return step.place, what, "the same gradients move the weights again, and the new ones come too late"
+        if not step.fresh and before.batch == step.batch and (step.stale or before.fresh):
+            what = "a step is done twice: there was no backward since the last one"
+            return (
+                step.place,
+                what,
+                "the weights move twice for one batch: the learning rate is not what the config says",
+            )
+    return None
+
+
+def check_optimizers(watch: StepWatch) -> Iterator[Finding]:
+    """(3) Every trainable parameter is in exactly one optimizer group, also after fit has started."""
+    where = definition(watch.module, "configure_optimizers")
+    if not watch.optimizers:
+        return
+    current = {id(p): name for name, p in watch.module.named_parameters()}
+    held = Counter(id(p) for optimizer in watch.optimizers for p in members(optimizer))
+    later = {id(p) for p in watch.module.parameters() if id(p) not in watch.parameters and p.grad is not None}
+    missing = [name for key, name in current.items() if key in watch.received | later and not held[key]]
+    gone = [key for key in held if key not in current]
+    if missing:
+        also = f"; the optimizer holds {len(gone)} parameters that the model no longer has" if gone else ""
+        yield Finding(
+            "optimizer",
+            missing[0],
+            f"{listed(missing)} in no optimizer group{also}",
+            "gradients are computed for them and they are never updated",
+            f"hand them to the optimizer ({where}), make it after the last layer, or freeze them with requires_grad_(False)",
+        )
+    if twice := [current.get(key, "?") for key, count in held.items() if count > 1]:
+        yield Finding(
+            "optimizer",
+            twice[0],
+            f"{listed(twice)} in {max(held.values())} optimizers",
+            "each of them steps: they are updated twice for a batch, in two different ways",
+            f"give each parameter to one optimizer ({where})",
+        )
+
+
+def check_gradients(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
+    """(10) Every trainable parameter has received a finite gradient. One that may still come is waited for until `last`."""
+    if watch.not_finite and not watch.findings:
+        names = [watch.names.get(key, "a parameter") for key in watch.not_finite]
+        yield Finding(
+            "gradients",
+            names[0],
+            f"the gradient of {listed(names, verb='')} is NaN or infinite",
+            "one such step makes the weights NaN",
+            "look for log(0), sqrt(0), a division by 0, or a norm of zeros on the way to the loss",
+        )
+    missing = without_gradient(watch)
+    if missing and last:
+        yield Finding(
+            "gradients",
+            missing[0],
+            f"{listed(missing)} without a gradient after {watch.batch} batches",
+            "the optimizer never updates them: they stay as they were initialised",
+            "use them in forward and leave out .detach(), .data, .item() and no_grad on the way; "
+            "freeze what is not to be trained with requires_grad_(False)",
+        )
+
+
+def without_gradient(watch: StepWatch) -> list[str]:
+    """Return the names of optimized parameters that had no gradient and that nothing else (an average) updates."""
+    averaged = {id(p) for m in watch.module.modules() if isinstance(m, AveragedModel) for p in m.parameters()}
+    optimized = {key: p for key, p in watch.parameters.items() if watch.owner.get(key) in stepping(watch)}
+    silent = {key: p for key, p in optimized.items() if key not in watch.received | averaged and p.requires_grad}
+    now = checksums(silent)
+    return [watch.names[key] for key in silent if key in watch.names and now[key] == watch.at_first[key]]
+
+
+def check_weights(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
+    """(11) Weights change when the optimizer steps, and keep the change."""
+    stepped = {key: p for key, p in watch.parameters.items() if watch.owner.get(key) in stepping(watch)}
+    stepped = {key: p for key, p in stepped.items() if key in watch.names}
+    unchanged = [key for key in stepped if key in watch.received and key not in watch.changed]
+    if unchanged and last:
+        rates = {group["lr"] for o in watch.optimizers for group in o.param_groups if "lr" in group}
+        zero = "their gradients are all zero" if not any(watch.used) else "the learning rate is 0 or too small to show"
+        yield Finding(
+            "weights",
+            watch.names.get(unchanged[0], "configure_optimizers"),
+            f"{listed([watch.names.get(key, '?') for key in unchanged])} the same after {watch.batch} batches ({zero})",
+            "nothing is learnt there",
+            f"look at the learning rate (now {', '.join(map(str, sorted(map(float, rates))))}), the scheduler, "
+            "and at factors of 0 in the loss",
+        )
+    now = checksums(stepped)
+    restored = [key for key in stepped if key in watch.changed and now[key] == watch.at_first[key]]
+    if restored and not unchanged and sum(len(steps) for steps in watch.steps) > 1:
+        yield Finding(
+            "weights",
+            watch.names.get(restored[0], "configure_optimizers"),
+            f"{listed([watch.names.get(key, '?') for key in restored])} changed by the step and then put back",
+            "nothing is learnt there",
+            "look for a load_state_dict, copy_ or initialisation that runs in every batch",
+        )
+
+
+def stepping(watch: StepWatch) -> set[int]:
+    """Return the numbers of the optimizers that have stepped often enough to be judged."""
+    return {number for number, steps in enumerate(watch.steps) if len(steps) > 1}
+
+
+def listed(names: Iterable[str], verb: str = "is") -> str:
+    """Return `a is`, `a and b are` or `a, b, c and 4 more are`."""
+    names = sorted(set(names))
+    text = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"{text} {'are' if verb == 'is' and len(names) > 1 else verb}".strip()

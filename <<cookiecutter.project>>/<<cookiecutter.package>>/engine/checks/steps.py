@@ -1,0 +1,198 @@
+"""What happens to the gradients between two steps: zero_grad, backward, clipping, step, of every optimizer."""
+
+import sys
+from collections import defaultdict
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import torch
+from lightning import LightningModule, Trainer
+from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from <<cookiecutter.package>>.engine.checks.checksums import checksums
+from <<cookiecutter.package>>.engine.checks.finding import Finding, definition, owner_frame, place
+from <<cookiecutter.package>>.engine.checks.gradient import finite, nonzero, scaled, version
+from <<cookiecutter.package>>.engine.checks.losses import check_loss
+from <<cookiecutter.package>>.engine.checks.registered import check_registered
+from <<cookiecutter.package>>.engine.checks.tracer import Tracer
+
+
+@dataclass
+class Step:
+    """One step of an optimizer and the gradients that it found."""
+
+    batch: int  # number of the batch it was made in
+    backwards: int  # number of calls of backward before it
+    fresh: set[int]  # batches whose gradients it used first
+    stale: set[int]  # batches whose gradients an earlier step had used already
+    foreign: bool  # some of the fresh ones belong to a loss that another optimizer has stepped for since
+    place: str
+
+
+class StepWatch:
+    """Follows each parameter's gradient: which calls of backward are in it, and which steps have used them."""
+
+    def __init__(self, trainer: Trainer, module: LightningModule, tracer: Tracer) -> None:
+        self.trainer, self.module = trainer, module
+        self.optimizers: list[Any] = []
+        self.names = {id(p): name for name, p in module.named_parameters()}
+        self.parameters: dict[int, Tensor] = {id(p): p for p in module.parameters()}
+        self.owner: dict[int, int] = {}  # id of a parameter -> number of its optimizer
+        self.steps: list[list[Step]] = []
+        self.used: list[set[int]] = []  # by optimizer, the calls of backward whose gradients it has used
+        self.cleared: list[set[int]] = []  # by optimizer, those whose gradients were cleared before it used them
+        self.latest: dict[int, int] = {}
+        for optimizer in trainer.optimizers:
+            self.add(optimizer)
+        self.batch = self.backwards = 0
+        self.pending: dict[int, set[int]] = defaultdict(set)  # id of a parameter -> numbers of the calls of backward
+        self.batch_of: dict[int, int] = {}  # number of a call of backward -> number of its batch
+        self.received: set[int] = set()  # ids of parameters that had a gradient
+        self.not_finite: set[int] = set()
+        self.cleared_at: dict[int, str] = {}  # by optimizer
+        self.scaled = False
+        self.unscaled: set[int] = set()  # ids of parameters
+        self.findings: list[Finding] = []
+        self.at_first = checksums(self.parameters)
+        self.latest |= self.at_first
+        self.changed: set[int] = set()
+        self.clip: Finding | None = None  # before any backward of its batch, if one follows
+        self.handle = register_optimizer_step_post_hook(lambda optimizer, *_: self.stepped(optimizer))
+        tracer.watch(torch.autograd.backward, self.backward_begins, self.backward_ends)
+        for clear in (torch.optim.Optimizer.zero_grad, nn.Module.zero_grad):
+            tracer.watch(clear, self.clears)
+        for clip in (nn.utils.clip_grad_norm_, nn.utils.clip_grad_value_):
+            tracer.watch(clip, returned=self.clipped)
+        tracer.watch(torch.amp.GradScaler.scale, self.scales)
+        tracer.watch(torch.amp.GradScaler.unscale_, self.unscales)
+
+    def waits(self) -> bool:
+        """Say whether a parameter has no gradient yet, or has not changed."""
+        waiting = [key for key in self.owner if self.parameters[key].requires_grad]
+        return any(key not in self.received or key not in self.changed for key in waiting)
+
+    def add(self, optimizer: Any) -> None:
+        """Follow one more optimizer."""
+        number = len(self.optimizers)
+        self.optimizers.append(optimizer)
+        self.steps.append([])
+        self.used.append(set())
+        self.cleared.append(set())
+        new = {id(p): p for p in members(optimizer) if id(p) not in self.parameters}
+        self.parameters |= new
+        self.latest |= checksums(new)
+        for p in members(optimizer):
+            self.owner.setdefault(id(p), number)
+
+    def backward_begins(self, frame: FrameType) -> None:
+        self.note_cleared()
+        self.grads = {key: version(p.grad) for key, p in self.parameters.items()}
+        tensors = frame.f_locals["tensors"]
+        losses = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+        where = place(owner_frame(frame)) or definition(self.module, "training_step")
+        self.findings += check_loss(losses, self.parameters, where)
+        self.findings += check_registered(self.module, losses)
+
+    def backward_ends(self, frame: FrameType, value: Any) -> None:
+        self.backwards += 1
+        self.batch_of[self.backwards] = self.batch
+        if self.clip is not None:
+            self.findings.append(self.clip)
+            self.clip = None
+        for key, p in self.parameters.items():
+            if p.grad is not None and version(p.grad) != self.grads.get(key):
+                self.received.add(key)
+                if not bool(finite(p.grad)):
+                    self.not_finite.add(key)
+                if nonzero(p.grad):
+                    self.pending[key].add(self.backwards)
+
+    def clears(self, frame: FrameType) -> None:
+        cleared = frame.f_locals["self"]
+        for number, optimizer in enumerate(self.optimizers):
+            same = isinstance(cleared, nn.Module) or cleared.param_groups is optimizer.param_groups
+            if same and (where := place(owner_frame(frame))):
+                self.cleared_at[number] = where
+
+    def note_cleared(self) -> None:
+        """Forget the gradients that are gone, and remember whether a step had used them."""
+        for key, numbers in self.pending.items():
+            grad = self.parameters[key].grad
+            if numbers and (grad is None or not nonzero(grad)):
+                if (owner := self.owner.get(key)) is not None:
+                    self.cleared[owner] |= numbers - self.used[owner]
+                numbers.clear()
+
+    def stepped(self, optimizer: Any) -> None:
+        """Called after each step of any optimizer."""
+        if not any(optimizer is known for known in self.optimizers):
+            if not any(id(p) in self.names for p in members(optimizer)):
+                return  # of another model
+            self.add(optimizer)
+        number = next(i for i, known in enumerate(self.optimizers) if known is optimizer)
+        self.note_cleared()
+        numbers = set().union(*(self.pending[id(p)] for p in members(optimizer)))
+        fresh, stale = numbers - self.used[number], numbers & self.used[number]
+        first, again = ({self.batch_of[n] for n in some} for some in (fresh, stale))
+        where = place(owner_frame(sys._getframe(1)))
+        foreign = self.is_foreign(number, fresh)
+        self.steps[number].append(Step(self.batch, self.backwards, first, again, foreign, where))
+        self.used[number] |= fresh
+        mine = {id(p): p for p in members(optimizer)}
+        if self.scaled and not mine.keys() & self.unscaled and getattr(optimizer, "grad_scale", None) is None:
+            self.findings.append(scaled("the optimizer steps with gradients that are still scaled", where))
+        after = checksums(mine)
+        self.changed |= {key for key in mine if after[key] != self.latest[key]}
+        self.latest |= after
+
+    def is_foreign(self, number: int, fresh: set[int]) -> bool:
+        """Say whether a fresh gradient is of a loss that another optimizer stepped for, before a later backward.
+
+        One from an earlier batch counts only if this optimizer stepped in that batch, before: else it accumulates.
+        """
+        for n in fresh:
+            others = [other for other in range(len(self.steps)) if other != number and n in self.used[other]]
+            between = any(n <= step.backwards < max(fresh) for other in others for step in self.steps[other])
+            batch = self.batch_of[n]
+            stepped = any(step.batch == batch and step.backwards < n for step in self.steps[number])
+            if between and (batch == self.batch or stepped):
+                return True
+        return False
+
+    def scales(self, frame: FrameType) -> None:
+        self.scaled = frame.f_locals["self"].is_enabled()
+        self.unscaled.clear()
+
+    def unscales(self, frame: FrameType) -> None:
+        self.unscaled |= {id(p) for p in members(frame.f_locals["optimizer"])}
+
+    def clipped(self, frame: FrameType, value: Any) -> None:
+        """Called when the gradients of some parameters have been clipped."""
+        self.note_cleared()
+        given = frame.f_locals.get("parameters")
+        keys = {id(p) for p in given} & self.owner.keys() if isinstance(given, list) else set(self.owner)
+        pending = {key: self.pending[key] for key in keys if self.pending[key]}
+        where = place(owner_frame(frame))
+        if not where:
+            return  # Lightning's own
+        if not any(numbers - self.used[self.owner[key]] for key, numbers in pending.items()):
+            finding = Finding(
+                "clipping",
+                where,
+                f"gradients are clipped {'after the step that used them' if pending else 'before backward has made any'}",
+                "the optimizer steps with gradients of any size, as if they were not clipped",
+                "clip between backward and step: zero_grad, backward, clip, step",
+            )
+            if pending:
+                self.findings.append(finding)
+            else:
+                self.clip = finding
+        elif self.scaled and not keys & self.unscaled:
+            self.findings.append(scaled("gradients are clipped while they are scaled for mixed precision", where))
+
+
+def members(optimizer: Any) -> list[Tensor]:
+    """Return the parameters of an optimizer."""
+    return [p for group in optimizer.param_groups for p in group["params"]]

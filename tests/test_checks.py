@@ -1,0 +1,131 @@
+"""Every project that trains wrong is stopped with the right message, and no healthy one is."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import generate
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from projects.healthy import HEALTHY, HEALTHY_PATIENTS
+from projects.project import Project, Wrong, add_sources
+from projects.wrong import SLOW, WRONG
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # torch and Lightning warn of some of this
+Configure = Callable[..., DictConfig]
+
+
+def every(projects: list[Any]) -> list[Any]:
+    return [pytest.param(project, id=project.id) for project in projects]
+
+
+@pytest.fixture(scope="module")
+def configure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Configure]:
+    """Return a function that composes the config of a project; they share one generated folder, and this process."""
+    folder = generate(tmp_path_factory.mktemp("checks"))
+    add_sources(folder)
+    with pytest.MonkeyPatch.context() as patch, initialize_config_dir(str(folder / "configs"), version_base="1.3"):
+        patch.syspath_prepend(str(folder))
+        patch.chdir(folder)
+
+        def configured(project: Project, checks: str = "error") -> DictConfig:
+            os.environ.pop("MY_PROJECT_RUN_NAME", None)  # of the run before
+            return compose("train", overrides=[*project.command_line, f"checks={checks}"])
+
+        yield configured
+    for name in [name for name in sys.modules if name.partition(".")[0] == "my_project"]:
+        del sys.modules[name]
+
+
+def train(cfg: DictConfig) -> str | None:
+    """Run train.py in this process, and return the message that stopped it."""
+    from my_project.engine.errors import RuleBroken
+    from my_project.engine.run import train
+
+    try:
+        train(cfg)
+    except RuleBroken as error:
+        return str(error)
+    return None
+
+
+def examine(cfg: DictConfig) -> dict[str, Any]:
+    """Run doctor.py in this process, and return what doctor.json says."""
+    from my_project.engine.doctor import examine
+
+    report = Path("doctor.json")
+    report.unlink(missing_ok=True)
+    try:
+        examine(cfg)
+    except SystemExit as error:
+        assert error.code == 1, error  # noqa: PT017
+    return json.loads(report.read_text())
+
+
+def title_of(rule: str) -> str:
+    from my_project.engine.checks.finding import RULES
+
+    return RULES[rule][0]
+
+
+def says(message: str, project: Wrong) -> bool:
+    """Say whether one finding of a message names the rule that the project breaks, and the place."""
+    rule = f"\n  rule    {title_of(project.rule)}\n"
+    found = [finding for finding in message.split("\n\n") if rule in finding]
+    wheres = [finding.partition("\n  where   ")[2].partition("\n")[0] for finding in found]
+    return any(place in where for where in wheres for place in project.places)
+
+
+@pytest.mark.xdist_group("checks doctor")
+def test_every_rule_has_a_wrong_project(configure):
+    from my_project.engine.checks.finding import RULES
+
+    of_the_machine = {"build", "speed"}
+    assert {project.rule for project in WRONG} == RULES.keys() - of_the_machine
+
+
+@pytest.mark.xdist_group("checks unchecked")
+@pytest.mark.parametrize("project", every(WRONG))
+def test_a_wrong_project_runs_through_unchecked(configure, project):
+    assert train(configure(project, checks="skip")) is None
+
+
+@pytest.mark.xdist_group("checks checked")
+@pytest.mark.parametrize("project", every([project for project in WRONG if not project.doctor]))
+def test_a_wrong_project_is_stopped_and_told_why_and_where(configure, project, capfd):
+    message, printed = train(configure(project)), capfd.readouterr().err
+    assert (message is None) == project.warning, message or printed
+    assert says(message or printed, project), message or printed
+
+
+@pytest.mark.xdist_group("checks doctor")
+@pytest.mark.parametrize("project", every([project for project in WRONG if project.doctor]))
+def test_the_doctor_finds_what_a_run_cannot(configure, project):
+    rule = examine(configure(project))["rules"][project.rule]
+    assert rule["status"] == ("check" if project.warning else "wrong"), rule
+    assert any(place in finding["where"] for finding in rule["findings"] for place in project.places), rule
+
+
+@pytest.mark.xdist_group("checks doctor")
+def test_the_doctor_says_that_a_slow_loader_takes_the_time(configure):
+    assert examine(configure(SLOW))["speed"]["verdict"] == "data-bound"
+
+
+@pytest.mark.xdist_group("checks doctor")
+@pytest.mark.parametrize("project", every(HEALTHY_PATIENTS))
+def test_the_doctor_finds_nothing_in_a_healthy_project(configure, project):
+    rules = examine(configure(project))["rules"]
+    assert {name: rule["findings"] for name, rule in rules.items() if rule["findings"]} == {}
+
+
+@pytest.mark.xdist_group("checks healthy")
+@pytest.mark.parametrize("project", every(HEALTHY))
+def test_a_healthy_project_is_left_alone(configure, project, capfd):
+    assert train(configure(project)) is None
+    printed = capfd.readouterr().err
+    assert "wrong: " not in printed
+    assert "check: " not in printed
