@@ -7,69 +7,32 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from lightning import Callback, LightningDataModule, LightningModule, Trainer
+from lightning import LightningDataModule, Trainer
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig
-from torch import Tensor
 
 from <<cookiecutter.package>>.engine.accelerator import check_accelerator
 from <<cookiecutter.package>>.engine.build import build, check_blocks, check_values
 from <<cookiecutter.package>>.engine.checkpoints import load_weights
 from <<cookiecutter.package>>.engine.checks.augmentation import has_items
 from <<cookiecutter.package>>.engine.checks.data import check_data_whole, flat
-from <<cookiecutter.package>>.engine.checks.finding import Finding, Findings, definition
+from <<cookiecutter.package>>.engine.checks.finding import Finding, Findings
 from <<cookiecutter.package>>.engine.checks.in_every_run import TrainingChecks
 from <<cookiecutter.package>>.engine.checks.learning import check_learning
 from <<cookiecutter.package>>.engine.checks.machine import check_build, installed_gpu
 from <<cookiecutter.package>>.engine.checks.seed import check_seed
+from <<cookiecutter.package>>.engine.checks.short_fit import fit_and_test, fit_block
 from <<cookiecutter.package>>.engine.checks.speed import measure_speed
-from <<cookiecutter.package>>.engine.checks.trial import NOT_HERE, callbacks, loggers, new_model, trainer_block
+from <<cookiecutter.package>>.engine.checks.trial import loggers, new_model
 from <<cookiecutter.package>>.engine.checks.unseen import check_unseen
 from <<cookiecutter.package>>.engine.console import be_quiet, say
 from <<cookiecutter.package>>.engine.doctor_report import table, write_report
 from <<cookiecutter.package>>.engine.errors import ConfigError
-from <<cookiecutter.package>>.engine.loops import use_step_callbacks
 from <<cookiecutter.package>>.engine.provenance import versions
 from <<cookiecutter.package>>.engine.run import best_checkpoint, set_seed
 from <<cookiecutter.package>>.engine.run_folder import open_run
 
-NUM_EPOCHS, FIT_SECONDS, EVALUATION_BATCHES = 2, 10.0, 100  # of the fit that the checks of every run watch
 DATA_SECONDS = 5.0  # for the whole data set
-
-
-class StopSoon(Callback):
-    """End the fit after some epochs or seconds; until then everything is as planned for the whole run."""
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.last_epoch = trainer.current_epoch + NUM_EPOCHS - 1
-        self.num_batches = 0
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if self.num_batches == 0:  # the first one may have waited for torch.compile
-            self.deadline = time.perf_counter() + FIT_SECONDS
-        self.num_batches += 1
-        if self.num_batches >= 4 * trainer.accumulate_grad_batches and time.perf_counter() > self.deadline:
-            trainer.should_stop = True
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        trainer.should_stop = trainer.should_stop or trainer.current_epoch >= self.last_epoch
-
-
-class FiniteLosses(Callback):
-    """(9) Every loss is finite, also after the first steps."""
-
-    def __init__(self, findings: Findings) -> None:
-        self.findings = findings
-
-    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
-        known = any(finding.rule == "loss" for finding in self.findings.found)
-        if not known and not loss.isfinite().all():
-            where = definition(pl_module, "training_step")
-            what = f"the loss is {loss.mean().item()} in step {trainer.global_step + 1}"
-            remedy = "look for log(0), division by 0 and bad inputs; lower optimizer.lr; set trainer.gradient_clip_val"
-            self.findings.report([Finding("loss", where, what, "every weight becomes NaN in the next step", remedy)])
 
 
 def examine(cfg: DictConfig) -> None:
@@ -127,34 +90,6 @@ def look(cfg: DictConfig, checks: TrainingChecks) -> dict[str, Any] | None:
     speed = measure_speed(cfg, data)
     findings.report([], *["speed"] * bool(speed))
     return speed
-
-
-def fit_block(cfg: DictConfig) -> dict[str, Any]:
-    """Return the block of a trainer that is planned like the run, validates in each epoch, and not on very much data."""
-    block = trainer_block(cfg)
-    every = block.get("check_val_every_n_epoch", 1)
-    limits = {f"limit_{split}_batches": EVALUATION_BATCHES for split in ("val", "test")}
-    return limits | block | {"check_val_every_n_epoch": every and 1}
-
-
-def fit_and_test(cfg: DictConfig, data: LightningDataModule, model: LightningModule, checks: TrainingChecks) -> Trainer:
-    """Fit for a short time and test, as train.py does, and let the checks of every run watch."""
-    trainer = build(
-        fit_block(cfg),
-        callbacks=[*callbacks(cfg, NOT_HERE), checks, FiniteLosses(checks.findings), StopSoon()],
-        logger=loggers(cfg),
-        enable_checkpointing=bool(cfg.callbacks.get("checkpoint")),
-        enable_progress_bar=False,
-        default_root_dir=cfg.run_dir,
-    )
-    use_step_callbacks(trainer)
-    trainer.fit(model, datamodule=data)
-    best, _ = best_checkpoint(trainer)
-    if cfg.test:
-        if best:
-            load_weights(model, best)
-        trainer.test(model, datamodule=data, verbose=False)
-    return trainer
 
 
 def look_at_best(cfg: DictConfig, data: LightningDataModule, trainer: Trainer, findings: Findings) -> None:

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from <<cookiecutter.package>>.engine.checks.batch import fingerprint, inputs_and_labels, tensors
-from <<cookiecutter.package>>.engine.checks.finding import Finding
-from <<cookiecutter.package>>.engine.checks.passes import can_tell
-from <<cookiecutter.package>>.engine.checks.samples import has_known_order
 from <<cookiecutter.package>>.engine.loader import SeededBatches
 from <<cookiecutter.package>>.engine.rng_state import rng_state, set_rng_state
+
+from .batch import fingerprint, inputs_and_labels, tensors
+from .finding import Finding
+from .passes import can_tell
+from .samples import has_known_order
 
 BATCHES = 8  # drawn in each of two passes, by two processes in turn
 COPIES = 8  # of one sample, in each batch

@@ -12,8 +12,8 @@ from torch.nn import functional
 from torch.utils._pytree import tree_leaves
 from torchmetrics import Metric, MetricCollection
 
-from <<cookiecutter.package>>.engine.checks.finding import Finding, definition, is_owners, owner_frame, place
-from <<cookiecutter.package>>.engine.checks.tracer import Tracer
+from .finding import Finding, definition, is_owners, owner_frame, place
+from .tracer import Tracer
 
 CALL = nn.Module._wrapped_call_impl.__code__  # what model(x) runs before forward
 LOSSES = ("cross_entropy", "nll_loss", "binary_cross_entropy_with_logits")

@@ -9,7 +9,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from <<cookiecutter.package>>.engine.checks.batch import LABELS
+from .batch import LABELS
 
 NUM_SAMPLES = 32  # of the batch that is learnt by heart
 

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import RandomSampler, SequentialSampler, SubsetRandomSampler
 
-from <<cookiecutter.package>>.engine.checks.augmentation import check_augmentation, check_evaluation_data
-from <<cookiecutter.package>>.engine.checks.batch import class_labels, inputs_and_labels, tensors
-from <<cookiecutter.package>>.engine.checks.finding import Finding
-from <<cookiecutter.package>>.engine.checks.samples import has_known_order, labels_of, loaders_of, rows_of, samples_of
-from <<cookiecutter.package>>.engine.checks.splits import check_splits
 from <<cookiecutter.package>>.engine.rng_state import rng_state, set_rng_state
+
+from .augmentation import check_augmentation, check_evaluation_data
+from .batch import class_labels, inputs_and_labels, tensors
+from .finding import Finding
+from .samples import has_known_order, labels_of, loaders_of, rows_of, samples_of
+from .splits import check_splits
 
 MAX_BYTES = 256 * 1024**2  # of two splits, compared in a run
 IGNORED = -100  # label that torch's losses leave out

@@ -9,13 +9,13 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torchmetrics import Metric, MetricCollection
 
-from <<cookiecutter.package>>.engine.checks.calls import CallWatch
-from <<cookiecutter.package>>.engine.checks.checksums import checksums
-from <<cookiecutter.package>>.engine.checks.finding import Finding, definition
-from <<cookiecutter.package>>.engine.checks.independent import undisturbed
-from <<cookiecutter.package>>.engine.checks.losses import is_in
-from <<cookiecutter.package>>.engine.checks.modes import reads_mode
-from <<cookiecutter.package>>.engine.checks.registered import hidden_values
+from .calls import CallWatch
+from .checksums import checksums
+from .finding import Finding, definition
+from .independent import undisturbed
+from .losses import is_in
+from .modes import reads_mode
+from .registered import hidden_values
 
 
 @dataclass

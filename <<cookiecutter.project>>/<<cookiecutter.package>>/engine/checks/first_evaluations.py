@@ -6,15 +6,15 @@ from typing import Any
 from lightning import Callback, Trainer
 from lightning.fabric.utilities.data import sized_len
 
-from <<cookiecutter.package>>.engine.checks.calls import CallWatch
-from <<cookiecutter.package>>.engine.checks.data import check_data
-from <<cookiecutter.package>>.engine.checks.evaluation import check_eval_mode, check_left_behind, check_random, state_of
-from <<cookiecutter.package>>.engine.checks.finding import Findings
-from <<cookiecutter.package>>.engine.checks.metrics import MetricRecord, check_counted, check_metrics
-from <<cookiecutter.package>>.engine.checks.passes import Passes
-from <<cookiecutter.package>>.engine.checks.samples import loaders_of
-from <<cookiecutter.package>>.engine.checks.stages import check_sanity, check_shared, kept_values
-from <<cookiecutter.package>>.engine.checks.tracer import Tracer
+from .calls import CallWatch
+from .data import check_data
+from .evaluation import check_eval_mode, check_left_behind, check_random, state_of
+from .finding import Findings
+from .metrics import MetricRecord, check_counted, check_metrics
+from .passes import Passes
+from .samples import loaders_of
+from .stages import check_sanity, check_shared, kept_values
+from .tracer import Tracer
 
 STAGES = {"validate": "validation", "test": "test", "predict": "predict"}
 SPLITS = {"validation": "val", "test": "test"}

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from <<cookiecutter.package>>.engine.checks.finding import Finding
+from .finding import Finding
 
 
 def scaled(what: str, where: str) -> Finding:

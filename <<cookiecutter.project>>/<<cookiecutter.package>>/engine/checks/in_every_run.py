@@ -6,18 +6,18 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 
-from <<cookiecutter.package>>.engine.checks.calls import CallWatch
-from <<cookiecutter.package>>.engine.checks.data import check_data, check_finite, check_inputs
-from <<cookiecutter.package>>.engine.checks.finding import Finding, Findings, definition
-from <<cookiecutter.package>>.engine.checks.first_evaluations import FirstEvaluations
-from <<cookiecutter.package>>.engine.checks.independent import check_independent
-from <<cookiecutter.package>>.engine.checks.losses import check_first_loss, check_losses
-from <<cookiecutter.package>>.engine.checks.metrics import MetricRecord
-from <<cookiecutter.package>>.engine.checks.modes import check_modes
-from <<cookiecutter.package>>.engine.checks.schedule import check_schedules, check_stepped, steps_taken
-from <<cookiecutter.package>>.engine.checks.step_rules import check_gradients, check_optimizers, check_order, check_weights
-from <<cookiecutter.package>>.engine.checks.steps import StepWatch
-from <<cookiecutter.package>>.engine.checks.tracer import Tracer
+from .calls import CallWatch
+from .data import check_data, check_finite, check_inputs
+from .finding import Finding, Findings, definition
+from .first_evaluations import FirstEvaluations
+from .independent import check_independent
+from .losses import check_first_loss, check_losses
+from .metrics import MetricRecord
+from .modes import check_modes
+from .schedule import check_schedules, check_stepped, steps_taken
+from .step_rules import check_gradients, check_optimizers, check_order, check_weights
+from .steps import StepWatch
+from .tracer import Tracer
 
 ENOUGH = 3  # steps of each optimizer to judge by
 PATIENCE = 20  # batches to wait for a gradient or a change that has not come yet

@@ -11,9 +11,10 @@ from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from <<cookiecutter.package>>.engine.checks.calls import CallWatch
-from <<cookiecutter.package>>.engine.checks.finding import Finding, definition
 from <<cookiecutter.package>>.engine.rng_state import rng_state, set_rng_state
+
+from .calls import CallWatch
+from .finding import Finding, definition
 
 
 def check_independent(trainer: Trainer, model: LightningModule, calls: CallWatch) -> Iterator[Finding]:

@@ -11,9 +11,9 @@ from omegaconf import DictConfig
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from <<cookiecutter.package>>.engine.checks.changed_batch import change, labels_of, one_batch, without_content
-from <<cookiecutter.package>>.engine.checks.finding import Finding
-from <<cookiecutter.package>>.engine.checks.trial import (
+from .changed_batch import change, labels_of, one_batch, without_content
+from .finding import Finding
+from .trial import (
     Batches,
     Trial,
     new_model,

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils._pytree import tree_leaves
 
-from <<cookiecutter.package>>.engine.checks.calls import CallWatch, LossCall
-from <<cookiecutter.package>>.engine.checks.finding import Finding
-from <<cookiecutter.package>>.engine.checks.registered import leaves
+from .calls import CallWatch, LossCall
+from .finding import Finding
+from .registered import leaves
 
 OWN = ("_parameters", "_buffers", "_modules", "_trainer", "_fabric", "_hparams")  # of nn.Module and Lightning
 PLAIN = (list, tuple, set, frozenset, dict)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from <<cookiecutter.package>>.engine.checks.finding import Finding
+from .finding import Finding
 
 INSTALL = "install the build that https://pytorch.org/get-started/locally shows for this machine"
 

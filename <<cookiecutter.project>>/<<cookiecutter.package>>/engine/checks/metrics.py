@@ -10,9 +10,9 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassPrecision, MulticlassRecall
 
-from <<cookiecutter.package>>.engine.checks.calls import CallWatch
-from <<cookiecutter.package>>.engine.checks.finding import Finding, definition
-from <<cookiecutter.package>>.engine.checks.independent import is_rows
+from .calls import CallWatch
+from .finding import Finding, definition
+from .independent import is_rows
 
 Arguments = tuple[Any, ...]
 

@@ -7,8 +7,8 @@ from lightning import LightningModule
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from <<cookiecutter.package>>.engine.checks.calls import CallWatch
-from <<cookiecutter.package>>.engine.checks.finding import Finding
+from .calls import CallWatch
+from .finding import Finding
 
 
 def reads_mode(module: nn.Module) -> bool:

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from torch.utils.data import DataLoader, IterableDataset
 
-from <<cookiecutter.package>>.engine.checks.batch import class_labels, fingerprint, inputs_and_labels, tensors
-from <<cookiecutter.package>>.engine.checks.finding import Finding
-from <<cookiecutter.package>>.engine.checks.samples import has_known_order, loaders_of
+from .batch import class_labels, fingerprint, inputs_and_labels, tensors
+from .finding import Finding
+from .samples import has_known_order, loaders_of
 
 BATCHES = 8  # looked at in each pass
 CERTAIN = 14.0  # chance of an equal order: exp(-14), one in a million

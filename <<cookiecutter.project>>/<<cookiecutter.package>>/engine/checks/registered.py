@@ -8,7 +8,7 @@ from typing import Any
 from lightning import LightningModule
 from torch import Tensor, nn
 
-from <<cookiecutter.package>>.engine.checks.finding import Finding, definition
+from .finding import Finding, definition
 
 OWN = ("_parameters", "_buffers", "_modules", "_trainer", "_fabric", "_hparams")  # of nn.Module and Lightning
 PLAIN = (list, tuple, set, frozenset, dict)

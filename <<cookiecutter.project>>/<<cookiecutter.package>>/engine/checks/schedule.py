@@ -10,8 +10,8 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from torch.optim import lr_scheduler
 
-from <<cookiecutter.package>>.engine.checks.finding import Finding
-from <<cookiecutter.package>>.engine.checks.schedule_length import Pace, mismatch
+from .finding import Finding
+from .schedule_length import Pace, mismatch
 
 
 def check_schedules(trainer: Trainer) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.optim import lr_scheduler
 
-from <<cookiecutter.package>>.engine.checks.lr_curve import VANISHED, has_vanished, is_whole, lr_curve
+from .lr_curve import VANISHED, has_vanished, is_whole, lr_curve
 
 USED = 0.9  # of a schedule, at least
 TRIAL = 4  # optimizer steps: a run this short only tries whether the code works

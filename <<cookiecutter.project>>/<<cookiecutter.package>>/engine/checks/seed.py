@@ -11,13 +11,14 @@ from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
 from <<cookiecutter.package>>.engine.build import build
-from <<cookiecutter.package>>.engine.checks.finding import Finding
-from <<cookiecutter.package>>.engine.checks.trial import (
+from <<cookiecutter.package>>.engine.run import set_seed
+
+from .finding import Finding
+from .trial import (
     Trial,
     new_model,
     run_trial,
 )
-from <<cookiecutter.package>>.engine.run import set_seed
 
 
 class FirstSteps(Trial):

@@ -11,8 +11,8 @@ from lightning import LightningDataModule, LightningModule, Trainer
 from omegaconf import DictConfig
 from torch import Tensor
 
-from <<cookiecutter.package>>.engine.checks.calls import size_of
-from <<cookiecutter.package>>.engine.checks.trial import Batches, Enough, Trial, new_model, run_trial, with_loader
+from .calls import size_of
+from .trial import Batches, Enough, Trial, new_model, run_trial, with_loader
 
 ROUND, SECONDS = 0.25, 6.0  # seconds of each part of a round, and of all rounds
 NUM_ROUNDS = 7  # of which the first does not count

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from <<cookiecutter.package>>.engine.checks.batch import fingerprint, inputs_and_labels
-from <<cookiecutter.package>>.engine.checks.finding import Finding
-from <<cookiecutter.package>>.engine.checks.samples import Samples, loaders_of, paths_of, rows_of, samples_of
+from .batch import fingerprint, inputs_and_labels
+from .finding import Finding
+from .samples import Samples, loaders_of, paths_of, rows_of, samples_of
 
 NAMED = 5  # samples named in a message
 FEW = 16  # numbers: two samples of fewer may be equal by chance

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 from torchmetrics import Metric, MetricCollection
 
-from <<cookiecutter.package>>.engine.checks.finding import Finding
+from .finding import Finding
 
 
 def check_sanity(begin: dict[str, Any], left: dict[str, Any]) -> Iterator[Finding]:

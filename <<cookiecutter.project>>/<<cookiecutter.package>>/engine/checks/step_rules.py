@@ -6,9 +6,9 @@ from itertools import pairwise
 
 from torch.optim.swa_utils import AveragedModel
 
-from <<cookiecutter.package>>.engine.checks.checksums import checksums
-from <<cookiecutter.package>>.engine.checks.finding import Finding, definition
-from <<cookiecutter.package>>.engine.checks.steps import Step, StepWatch, members
+from .checksums import checksums
+from .finding import Finding, definition
+from .steps import Step, StepWatch, members
 
 HOOKS = ("optimizer_zero_grad", "optimizer_step", "on_before_zero_grad", "on_after_backward", "backward")
 HOOKS += ("on_before_backward", "on_before_optimizer_step", "configure_gradient_clipping", "training_step")

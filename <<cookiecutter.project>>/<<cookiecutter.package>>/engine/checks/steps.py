@@ -11,12 +11,12 @@ from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from <<cookiecutter.package>>.engine.checks.checksums import checksums
-from <<cookiecutter.package>>.engine.checks.finding import Finding, definition, owner_frame, place
-from <<cookiecutter.package>>.engine.checks.gradient import finite, nonzero, scaled, version
-from <<cookiecutter.package>>.engine.checks.losses import check_loss
-from <<cookiecutter.package>>.engine.checks.registered import check_registered
-from <<cookiecutter.package>>.engine.checks.tracer import Tracer
+from .checksums import checksums
+from .finding import Finding, definition, owner_frame, place
+from .gradient import finite, nonzero, scaled, version
+from .losses import check_loss
+from .registered import check_registered
+from .tracer import Tracer
 
 
 @dataclass

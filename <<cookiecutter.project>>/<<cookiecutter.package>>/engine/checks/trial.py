@@ -15,12 +15,13 @@ from torch import Tensor
 
 from <<cookiecutter.package>>.engine.build import build, find
 from <<cookiecutter.package>>.engine.checkpoints import load_weights
-from <<cookiecutter.package>>.engine.checks.finding import definition
-from <<cookiecutter.package>>.engine.checks.in_every_run import TrainingChecks
 from <<cookiecutter.package>>.engine.finite_loss import FiniteLoss
 from <<cookiecutter.package>>.engine.metrics_csv import MetricsCSV
 from <<cookiecutter.package>>.engine.preemption import Preemption
 from <<cookiecutter.package>>.engine.run import build_model, set_seed
+
+from .finding import definition
+from .in_every_run import TrainingChecks
 
 # What the doctor says in another way, or about files that are gone when it ends.
 NOT_HERE = (TrainingChecks, ProgressBar, FiniteLoss)

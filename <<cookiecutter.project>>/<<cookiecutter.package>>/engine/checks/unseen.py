@@ -8,9 +8,10 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig
 
 from <<cookiecutter.package>>.engine.build import build
-from <<cookiecutter.package>>.engine.checks.changed_batch import change, labels_of
-from <<cookiecutter.package>>.engine.checks.finding import Finding
-from <<cookiecutter.package>>.engine.checks.trial import Batches, loggers, trainer_block, with_loader
+
+from .changed_batch import change, labels_of
+from .finding import Finding
+from .trial import Batches, loggers, trainer_block, with_loader
 
 NUM_BATCHES = 50
 
