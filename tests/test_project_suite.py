@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -92,8 +93,8 @@ def test_the_readmes_recipes_work(tmp_path, run_scripts):
     config = project / "configs" / "train.yaml"
     config.write_text(config.read_text().replace("metrics: #", f"metrics:\n{metric}#", 1))
     commands = [
-        line.split("#")[0].replace("python ", "").split()
-        for line in re.findall(r"^(?:python (?:train|evaluate).*)$", text, re.MULTILINE)
+        shlex.split(line.replace("python ", ""), comments=True)
+        for line in re.findall(r"^(?:python (?:train|evaluate|doctor).*)$", text, re.MULTILINE)
         if "gpu" not in line
     ]
     assert ["train.py", "trainer=debug"] in commands
@@ -101,7 +102,7 @@ def test_the_readmes_recipes_work(tmp_path, run_scripts):
     first = [["train.py", "model=linear", "optimizer=rmsprop", *short], ["train.py", "name=baseline", *short]]
 
     def shortened(command):
-        own_length = command[0] == "evaluate.py" or "trainer=debug" in command
+        own_length = command[0] != "train.py" or "trainer=debug" in command
         return command if own_length else [*command, "trainer.max_epochs=1"]
 
     commands = first + [shortened(command) for command in commands]

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from inspect import getattr_static
 from types import FrameType
 from typing import Any
+from weakref import ref
 
 import torch
 from lightning import LightningModule
@@ -68,39 +70,35 @@ class CallWatch:
 
     def __post_init__(self) -> None:
         self.stack: list[nn.Module] = []
-        self.active = False
-        self.made_by: dict[int, tuple[Any, nn.Module]] = {}  # id of an output -> the output, the innermost module
-        self.base = 0
-        self.batch_size = 0
+        self.active = self.needs_grad = False
+        self.made_by: dict[int, tuple[Any, nn.Module]] = {}  # id of an output -> a weak reference, the innermost module
+        self.base = self.batch_size = 0
         self.logged_at: dict[str, str] = {}  # place of the first call of self.log, by the name that it logs
         self.inputs: Tensor | None = None  # what the first layer of the model is given, if its scale matters there
         self.tracer.watch(nn.Module._wrapped_call_impl, self.called, self.returned)
         for kind in {type(m) for m in self.model.modules() if not isinstance(m, Metric | MetricCollection)}:
-            self.tracer.watch(kind.forward, self.forward_runs)
+            self.tracer.watch(getattr_static(kind, "forward", None), self.forward_runs)
         for name in STEPS:
             self.tracer.watch(getattr(type(self.model), name), self.step_begins)
         self.tracer.watch(LightningModule.log, self.log_called)
+        self.tracer.watch(torch.autograd.grad, self.differentiates)
         for name in LOSSES:
             self.tracer.watch(getattr(functional, name), self.loss_called(name))
         for name in DROPOUTS:
             self.tracer.watch(getattr(functional, name), self.dropout_called)
 
     def begin(self, batch: Any) -> None:
-        """Start on the next batch."""
         self.stack.clear()
         self.made_by.clear()
         self.active = True
-        self.base, self.entry, self.batch = 0, None, batch
+        self.base, self.entry, self.batch, self.num_entries = 0, None, batch, 0
         self.first_layer = self.inputs = None
         self.losses.clear()
         self.batch_size = size_of(batch)
 
-    def end(self) -> None:
-        """What is called from now on belongs to no step."""
-        self.active = False
-
     def step_begins(self, frame: FrameType) -> None:
-        self.base = len(self.stack)  # DistributedDataParallel calls the model, which calls the step
+        """Forget the call of DistributedDataParallel, which calls the model, which calls the step."""
+        self.base, self.entry, self.num_entries = len(self.stack), None, 0
 
     def called(self, frame: FrameType) -> None:
         module = frame.f_locals["self"]
@@ -124,6 +122,7 @@ class CallWatch:
                     given if isinstance(given, Tensor) and given.is_floating_point() and not normalises else None
                 )
             outermost = len(self.stack) == self.base
+            self.num_entries += outermost and any(True for _ in module.parameters())
             if outermost and self.entry is None and any(True for _ in module.parameters()):
                 self.entry = Entry(module, frame.f_locals["args"], frame.f_locals["kwargs"])
                 self.grad_at = self.grad_at or (grad and place(owner_frame(frame))) or None
@@ -132,7 +131,7 @@ class CallWatch:
     def returned(self, frame: FrameType, value: Any) -> None:
         module = self.stack.pop() if self.stack else None
         if self.active and module is not None and isinstance(value, Tensor):
-            self.made_by.setdefault(id(value), (value, module))
+            self.made_by.setdefault(id(value), (ref(value), module))
         if self.entry and self.entry.output is None and self.entry.module is module and len(self.stack) == self.base:
             self.entry.output = value
 
@@ -172,6 +171,9 @@ class CallWatch:
 
         return called
 
+    def differentiates(self, frame: FrameType) -> None:
+        self.needs_grad = True  # a force, or the residual of an equation
+
     def log_called(self, frame: FrameType) -> None:
         self.logged_at.setdefault(frame.f_locals["name"], place(owner_frame(frame)))
 
@@ -188,10 +190,11 @@ class CallWatch:
 
     def maker(self, outputs: Tensor) -> str:
         """Return the path of the module that made a tensor, or where its forward is written; an empty string if none did."""
-        _, module = self.made_by.get(id(outputs), (None, None))
-        return "" if module is None else self.path([module]) or definition(module, "forward")
+        known, module = self.made_by.get(id(outputs), (lambda: None, self.model))
+        return (self.path([module]) or definition(module, "forward")) if known() is outputs else ""
 
 
 def size_of(batch: Any) -> int:
-    """Return the number of samples in a batch: the first dimension of its first tensor."""
-    return next((leaf.size(0) for leaf in tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.dim()), 0)
+    """Return the number of samples in a batch: the first dimension of its tensors, 0 if they differ in it."""
+    sizes = {leaf.size(0) for leaf in tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.dim()}
+    return sizes.pop() if len(sizes) == 1 else 0

@@ -135,7 +135,7 @@ class Findings:
             if finding not in errors and rank_zero_only.rank == 0:
                 print(f"\n{finding}", file=sys.stderr, flush=True)
         if errors:
-            raise RuleBroken("\n\n".join(map(str, errors)) if rank_zero_only.rank == 0 else 1)
+            raise RuleBroken("\n\n".join(map(str, errors)))
 
     def is_intended(self, finding: Finding) -> bool:
         for entry in map(str, self.intended):
@@ -166,7 +166,7 @@ def place(frame: FrameType | None) -> str:
 def definition(module: Any, *methods: str) -> str:
     """Return `file:line` of the first of these methods that the owner of a model has written, or its class."""
     for name in methods:
-        code = getattr(inspect.unwrap(getattr(type(module), name)), "__code__", None)
+        code = getattr(inspect.unwrap(inspect.getattr_static(type(module), name, definition)), "__code__", None)
         if code and is_owners(code.co_filename):
             return f"{short(code.co_filename)}:{code.co_firstlineno}"
     return type(module).__name__

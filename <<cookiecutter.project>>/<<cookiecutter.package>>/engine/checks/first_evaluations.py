@@ -1,5 +1,6 @@
 """Watch the first evaluations of each stage: sanity check, validation, test, predict."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,9 +11,9 @@ from .calls import CallWatch
 from .data import check_data
 from .evaluation import check_eval_mode, check_left_behind, check_random, state_of
 from .finding import Findings
-from .metrics import MetricRecord, check_counted, check_metrics
+from .metrics import MetricRecord, check_metrics
 from .passes import Passes
-from .samples import loaders_of
+from .samples import check_counted, loaders_of
 from .stages import check_sanity, check_shared, kept_values
 from .tracer import Tracer
 
@@ -25,10 +26,11 @@ class FirstEvaluations:
 
     Args:
         findings: receives what is wrong.
+        after: called after each evaluation that was watched.
     """
 
-    def __init__(self, findings: Findings) -> None:
-        self.findings, self.passes = findings, Passes({})
+    def __init__(self, findings: Findings, after: Callable[[Trainer], None]) -> None:
+        self.findings, self.after, self.passes = findings, after, Passes({})
         self.loaders: dict[str, Any] = {}
         self.left: dict[str, Any] = {}  # what the sanity check has changed: lists, numbers, counts of metrics
         self.stages: dict[str, dict[int, str]] = {}  # by stage, the metrics that were updated in it
@@ -70,7 +72,7 @@ class FirstEvaluations:
             after = kept_values(model)
             self.left = {path: value for path, value in after.items() if kept.get(path, value) != value}
         else:
-            self.findings.report(check_sanity(watch.kept, self.left))
+            self.findings.report(check_sanity(watch.kept, self.left, kept_values(model)))
             if len(loaders) == 1:
                 self.report_metrics(trainer, loop, watch, stage)
             self.left = {}
@@ -80,6 +82,7 @@ class FirstEvaluations:
         if split and not trainer.overfit_batches:
             self.findings.report(self.passes.findings())
             self.passes.next_pass(split)
+        self.after(trainer)
         return outputs
 
     def report_mode(self, trainer: Trainer, watch: "BatchWatch", before: Any, stage: str) -> None:
@@ -100,7 +103,11 @@ class FirstEvaluations:
             found += check_data(self.loaders, num_classes, overfit=bool(trainer.overfit_batches))
         if not found and split and trainer.world_size == 1:
             size = sized_len(self.loaders[split])
-            found += check_counted(self.loaders[split], record.samples, split) if watch.batches == size else []
+            found += (
+                check_counted(self.loaders[split], record.samples, split)
+                if record.sized and watch.batches == size
+                else []
+            )
             found += check_metrics(trainer, loop, record, watch.calls.logged_at)
         self.findings.report(found, *(["metrics", "stages"] if record.calls or record.rows else []))
 
@@ -113,32 +120,32 @@ class BatchWatch(Callback):
         self.passes, self.split = passes, split
         self.batches = 0
 
-    def begin(self, batch: Any) -> None:
+    def begin(self, batch: Any, dataloader_idx: int = 0) -> None:
         if not self.batches:
             self.kept = kept_values(self.calls.model)
         self.batches += 1
-        if self.split:
+        if self.split and dataloader_idx == 0:
             self.passes.see(self.split, batch)
         self.calls.begin(batch)
 
     def end(self) -> None:
-        self.calls.end()
+        self.calls.active = False
         self.record.see(self.calls)
 
     def on_validation_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *args: Any, **kwargs: Any) -> None:
-        self.begin(batch)
+        self.begin(batch, kwargs.get("dataloader_idx", args[-1] if len(args) > 1 else 0))
 
     def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
         self.end()
 
     def on_test_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *args: Any, **kwargs: Any) -> None:
-        self.begin(batch)
+        self.begin(batch, kwargs.get("dataloader_idx", args[-1] if len(args) > 1 else 0))
 
     def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:
         self.end()
 
     def on_predict_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *args: Any, **kwargs: Any) -> None:
-        self.begin(batch)
+        self.begin(batch, kwargs.get("dataloader_idx", args[-1] if len(args) > 1 else 0))
 
     def on_predict_batch_end(self, *args: Any, **kwargs: Any) -> None:
         self.end()

@@ -14,20 +14,22 @@ from .independent import check_independent
 from .losses import check_first_loss, check_losses
 from .metrics import MetricRecord
 from .modes import check_modes
-from .schedule import check_schedules, check_stepped, steps_taken
+from .schedule import check_known, check_schedules, check_stepped, learning_rates, steps_taken
 from .step_rules import check_gradients, check_optimizers, check_order, check_weights
 from .steps import StepWatch
 from .tracer import Tracer
 
 ENOUGH = 3  # steps of each optimizer to judge by
+GIVE_UP = 100  # batches without so many steps
 PATIENCE = 20  # batches to wait for a gradient or a change that has not come yet
 
 
 class TrainingChecks(Callback):
     """Look for training that is wrong without failing, and say which rule is broken and where.
 
-    Watches until each optimizer has made three steps and the second epoch has begun, and the first evaluation of each
-    stage; nothing is left in the Trainer's loop after that. Training goes on bit for bit as without it.
+    Watches until each optimizer has made three steps, the first batches of the second epoch, and the first evaluations
+    of each stage; in between and after that nothing is left in the Trainer's loop. Training goes on bit for bit as
+    without it.
 
     Args:
         answer: error stops the run at a broken rule, warn says so and goes on, skip does not look.
@@ -41,7 +43,7 @@ class TrainingChecks(Callback):
     def __init__(self, answer: str = "error", intended: list[str] | None = None, checkpoint: str | None = None) -> None:
         self.findings = Findings(answer, [] if intended is None else intended)
         self.checkpoint = checkpoint
-        self.evaluations = FirstEvaluations(self.findings)
+        self.evaluations = FirstEvaluations(self.findings, after=self.come)
         self.steps: StepWatch | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -59,8 +61,11 @@ class TrainingChecks(Callback):
             run()
         finally:
             self.stop_steps()
-            self.leave(trainer)
-            trainer.callbacks = [self, *trainer.callbacks]
+            self.come(trainer)
+
+    def come(self, trainer: Trainer) -> None:
+        self.leave(trainer)
+        trainer.callbacks = [self, *trainer.callbacks]
 
     def leave(self, trainer: Trainer) -> None:
         trainer.callbacks = [callback for callback in trainer.callbacks if callback is not self]
@@ -75,6 +80,7 @@ class TrainingChecks(Callback):
         self.first_epoch, self.schedulers = trainer.current_epoch, steps_taken(trainer)
         self.epochs_before = trainer.fit_loop.epoch_progress.current.completed
         self.has_begun = self.saw_first_batch = False
+        self.without_loss, self.rates = 0, learning_rates(trainer)
         self.is_new = self.checkpoint is None and trainer.ckpt_path is None
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -88,17 +94,24 @@ class TrainingChecks(Callback):
             self.tracer.stop()
             if min(map(len, self.steps.steps), default=0) >= ENOUGH:
                 self.judge(trainer, last=self.steps.batch >= PATIENCE)
+            elif self.steps.batch >= GIVE_UP:
+                self.judge(trainer, last=False)
+                self.stop_steps()
         if trainer.current_epoch > self.first_epoch and batch_idx == 0:
             self.epoch_has_ended(trainer)
-            if trainer.current_epoch > self.first_epoch + 1 and self.steps is None:
-                self.leave(trainer)
         self.passes.see("train", batch)
         if self.steps is None:
+            seen = self.passes.complete("train")
+            if seen and (trainer.enable_validation or trainer.current_epoch > self.first_epoch):
+                self.leave(trainer)  # until an evaluation brings it back, once
+                self.report_order()
+            return
+        if not self.tracer.start():  # until the next batch: the owner's hooks come after those of callbacks
+            self.stop_steps()  # a profiler is at work
             return
         self.steps.batch += 1
         self.calls.begin(batch)
         self.record.start()
-        self.tracer.start()  # until the next batch: the owner's hooks come after those of callbacks
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -106,7 +119,11 @@ class TrainingChecks(Callback):
         if self.steps is None:
             return
         self.record.stop()
-        self.calls.end()
+        self.calls.active = False
+        if not self.tracer.is_on():
+            self.stop_steps()  # a profiler was
+            return
+        self.without_loss += pl_module.automatic_optimization and not outputs
         self.look(trainer, pl_module)
 
     def look(self, trainer: Trainer, model: LightningModule) -> None:
@@ -118,22 +135,18 @@ class TrainingChecks(Callback):
             found += check_schedules(trainer)
             found += check_first_loss(self.calls) if self.is_new else []
             found += list(check_inputs(self.calls.inputs, "train")) or check_finite(self.calls.batch, "train")
-        if self.steps.batch == ENOUGH and not self.steps.backwards and model.automatic_optimization:
+        if self.without_loss == self.steps.batch == ENOUGH:
             what = "there is no loss: training_step returns None, and Lightning leaves out backward"
             where = definition(model, "training_step")
             found.append(Finding("loss", where, what, "nothing is learnt", "return the loss from training_step"))
-        applied = [rule for rule, applies in {
-            "called": True,
-            "registered": self.steps.backwards,
-            "loss": self.steps.backwards,
-            "clipping": self.steps.backwards,
-            "logits": self.calls.losses,
-            "num_classes": self.calls.losses and self.num_classes,
-            "first_loss": self.calls.losses and self.is_new,
-            "inputs": self.calls.inputs is not None,
-            "schedule": trainer.lr_scheduler_configs,
-        }.items() if applies]  # fmt: skip
-        self.findings.report(found, *applied)
+        looked = ["called"]
+        looked += ["registered", "loss", "clipping"] if self.steps.backwards else []
+        looked += ["logits"] if self.calls.losses else []
+        looked += ["num_classes"] if self.calls.losses and self.num_classes else []
+        looked += ["first_loss"] if self.calls.losses and self.is_new else []
+        looked += ["inputs"] if self.calls.inputs is not None else []
+        looked += ["schedule"] if trainer.lr_scheduler_configs else []
+        self.findings.report(found, *looked)
 
     def judge(self, trainer: Trainer, *, last: bool) -> None:
         """Check what takes some steps. What follows from a broken rule is not reported beside it."""
@@ -146,7 +159,7 @@ class TrainingChecks(Callback):
             check_weights(watch, last=last),
         ]
         found = next(filter(None, map(list, causes)), [])
-        found += check_modes(model, self.calls)
+        found += check_modes(model, self.calls, watch.at_first)
         if not found:
             found = [*check_independent(trainer, model, self.calls)]
         self.findings.report(found, "optimizer", "order", "gradients", "weights", "train_mode", "independent")
@@ -167,19 +180,21 @@ class TrainingChecks(Callback):
             if self.steps is not None and not all(self.steps.steps):
                 self.judge(trainer, last=True)
         self.passes.next_pass("train")
+        self.report_order()
+
+    def report_order(self) -> None:
         if not self.overfit:
             self.findings.report(self.passes.findings(), "shuffling")
 
     def report_schedulers(self, trainer: Trainer) -> None:
         """Check how often schedulers were stepped, after a whole epoch."""
         if self.saw_first_batch and trainer.fit_loop.epoch_progress.current.completed > self.epochs_before:
-            self.findings.report(check_stepped(trainer, self.schedulers))
+            self.findings.report([*check_stepped(trainer, self.schedulers), *check_known(trainer, self.rates)])
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.current_epoch <= self.first_epoch + 1:
             self.report_schedulers(trainer)
-        if not self.overfit:
-            self.findings.report(self.passes.findings())
+        self.report_order()
         if self.steps is not None and self.steps.batch > 1:
             self.tracer.stop()
             self.judge(trainer, last=True)

@@ -42,7 +42,7 @@ def check_logits(call: LossCall, where: str) -> Iterator[Finding]:
     sums = outputs.sum(dim=1)
     is_softmax = bool((outputs >= 0).all() and ((sums - 1).abs() < 1e-3).all())
     made_by = origin(call.outputs)
-    if call.name == "nll_loss" and bool((outputs > 1e-4).any()):
+    if call.name == "nll_loss" and bool(((outputs.exp().sum(dim=1) - 1).abs() > 0.05).any()):
         what = "probabilities" if is_softmax else "logits"
         effect = "the loss falls without limit, or towards -1, and does not measure the probability of the right class"
         remedy = "use cross_entropy on the logits, or log_softmax(logits, dim=1) before nll_loss"

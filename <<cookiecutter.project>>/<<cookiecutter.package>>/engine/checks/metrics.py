@@ -8,6 +8,7 @@ import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
+from torchmetrics.aggregation import BaseAggregator
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassPrecision, MulticlassRecall
 
 from .calls import CallWatch
@@ -38,6 +39,7 @@ class MetricRecord:
         self.updated: dict[int, str] = {}  # path of each metric by id
         self.rows: list[tuple[Tensor, Tensor]] = []  # logits and labels of each batch
         self.bytes = self.depth = self.samples = 0
+        self.sized = True  # the number of samples of each batch is known
         self.owners: dict[int, Any] = {}
         self.paths: dict[int, str] = {}
         inside: set[int] = set()
@@ -81,10 +83,18 @@ class MetricRecord:
     def see(self, calls: CallWatch) -> None:
         """Keep the logits and labels of a batch."""
         self.samples += calls.batch_size
+        self.sized &= calls.batch_size > 0
         batch = calls.batch
         output: Any = getattr(calls.entry, "output", None)
         labels = batch[1] if isinstance(batch, list | tuple) and len(batch) == 2 else None
-        if isinstance(labels, Tensor) and is_rows(output, calls.batch_size) and output.dim() == 2 and labels.dim() == 1:
+        single = calls.num_entries == 1
+        if (
+            single
+            and isinstance(labels, Tensor)
+            and is_rows(output, calls.batch_size)
+            and output.dim() == 2
+            and labels.dim() == 1
+        ):
             self.bytes += output.nbytes
             if self.bytes < MOST_BYTES and not labels.is_floating_point():
                 self.rows.append((output.detach().float(), labels))
@@ -100,7 +110,8 @@ def check_metrics(trainer: Trainer, loop: Any, record: MetricRecord, logged_at: 
         if all(calls):
             yield from check_metric(record, record.owners[key], calls, logged, objects)
     if len(record.rows) > 1 and sum(len(labels) for _, labels in record.rows) == record.samples:
-        unnamed = {name: v for name, v in logged.items() if name not in objects.values()}
+        means = {result.meta.name for result in results if isinstance(result.value, BaseAggregator)}
+        unnamed = {name: v for name, v in logged.items() if name not in objects.values() or name in means}
         yield from check_names(record, unnamed, logged_at)
 
 
@@ -111,7 +122,7 @@ def check_metric(
     columns = list(zip(*calls, strict=True))
     path = record.paths.get(next(iter(values_of(metric))), "")
     whole = all(isinstance(value, Tensor) and value.dim() > 0 for column in columns for value in column)
-    rows = sum(len(call[0]) for call in calls) if whole else 0
+    rows = sum(len(call[0]) for call in calls) if whole and record.sized else 0
     if rows > record.samples and rows % record.samples == 0:
         what = f"{path} is given {rows} samples; the split has {record.samples}"
         yield Finding(
@@ -122,7 +133,10 @@ def check_metric(
             "metric(x, y) updates it already: leave out metric.update(x, y), or call only that",
         )
         return
-    fresh = metric.clone()
+    try:
+        fresh = metric.clone()
+    except RuntimeError:  # the hooks of a profiler cannot be copied
+        return
     fresh.reset()
     with torch.no_grad():
         for arguments in [tuple(map(torch.cat, columns))] if whole else calls:
@@ -139,40 +153,16 @@ def check_names(record: MetricRecord, logged: dict[str, float], logged_at: dict[
     logits, labels = (torch.cat(column) for column in zip(*record.rows, strict=True))
     classes = logits.size(1)
     for name, value in logged.items():
-        measure = name.rpartition("/")[2].lower().removeprefix("val").strip("_")
-        if measure not in NAMED or classes < 3 or labels.max() >= classes:
+        stage, _, measure = name.lower().replace("_", "/", 1).rpartition("/")
+        if stage not in ("", "val", "valid", "validation", "test") or measure not in NAMED:
             continue
-        kinds = ("micro",) if NAMED[measure] is MulticlassAccuracy else ("macro", "micro", "weighted")
+        if classes < 3 or labels.max() >= classes or labels.min() < 0:
+            continue
+        kinds = ("micro", "macro", "weighted")
         measures = [NAMED[measure](num_classes=classes, average=kind).to(logits.device) for kind in kinds]
         expected = [float(measure(logits, labels)) for measure in measures]
         where = logged_at.get(name) or definition(record.model, "validation_step")
         yield from check_scores(name, value, expected, where, record.samples)
-
-
-def check_counted(loader: Any, samples: int, split: str) -> Iterator[Finding]:
-    """(22) An evaluation of a whole split sees each of its samples once."""
-    sampler: Any = getattr(loader, "sampler", None)
-    size = getattr(loader, "batch_size", None)
-    plain = type(getattr(loader, "batch_sampler", None)).__module__.startswith("torch.")
-    if size is None or not plain or not hasattr(sampler, "__len__"):
-        return
-    repeats = isinstance(sampler, list | tuple) and len(set(sampler)) < len(sampler)
-    if getattr(sampler, "replacement", False) or repeats:
-        yield Finding(
-            "metrics",
-            split,
-            f"the samples of {split} are drawn with replacement",
-            "some count several times, others not at all",
-            "make the loader of evaluation without a sampler and with shuffle=False",
-        )
-    elif samples < len(sampler):
-        yield Finding(
-            "metrics",
-            split,
-            f"{len(sampler) - samples} of {len(sampler)} samples of {split} are left out",
-            "the metrics are those of a part of the split",
-            "make the loader of evaluation with drop_last=False",
-        )
 
 
 def check_scores(name: str, logged: float, expected: list[float], where: str, samples: int) -> Iterator[Finding]:
@@ -183,7 +173,7 @@ def check_scores(name: str, logged: float, expected: list[float], where: str, sa
             "metrics",
             where,
             f"{name} is logged as {logged:.4f}; over all {samples} samples at once it is {expected[0]:.4f}",
-            "models are compared by a number that is not that of the split: batches of unequal size count alike, or "
+            "models are compared by a number that is not that of the split: batches of unequal size count alike, it is another average, or "
             "samples of another pass count too",
             "update one torchmetrics object in each step and log the object itself: self.log(name, self.metric)",
         )

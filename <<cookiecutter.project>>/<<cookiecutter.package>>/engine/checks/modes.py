@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from .calls import CallWatch
+from .checksums import checksums
 from .finding import Finding
 
 
@@ -23,8 +24,14 @@ def reads_mode(module: nn.Module) -> bool:
     return bool(code) and not type(module).__module__.startswith("torch.") and "training" in code.co_names
 
 
-def check_modes(model: LightningModule, calls: CallWatch) -> Iterator[Finding]:
-    """(4) What trains is in train mode; a normalisation layer that is frozen is in eval mode."""
+def check_modes(model: LightningModule, calls: CallWatch, at_first: dict[int, int]) -> Iterator[Finding]:
+    """(4) What trains is in train mode; a normalisation layer that is frozen is in eval mode.
+
+    Args:
+        model: the whole.
+        calls: how its modules were called.
+        at_first: checksum of each parameter before the first step. One that changes without gradients is averaged.
+    """
     seen = {name: calls.modules[id(m)] for name, m in model.named_modules() if id(m) in calls.modules}
     trained = {
         in_eval_mode(model, name)
@@ -41,7 +48,10 @@ def check_modes(model: LightningModule, calls: CallWatch) -> Iterator[Finding]:
         )
     for name, (module, how) in seen.items():
         normalises = isinstance(module, _NormBase) and module.running_mean is not None
-        if normalises and how.in_train and not how.trainable and is_frozen(model, name, calls):
+        frozen = normalises and how.in_train and not how.trainable and is_frozen(model, name, calls)
+        around = model.get_submodule(name.rpartition(".")[0])
+        now = checksums({id(p): p for p in around.parameters()}) if frozen else {}
+        if frozen and all(at_first.get(key) == bits for key, bits in now.items()):
             yield Finding(
                 "train_mode",
                 name,

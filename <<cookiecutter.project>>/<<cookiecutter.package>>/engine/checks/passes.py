@@ -47,6 +47,11 @@ class Passes:
             size = max(map(len, tensors(inputs)[:1]), default=0)
             passes[-1].append(Seen(fingerprint(inputs), () if labels is None else tuple(labels.tolist()), size))
 
+    def complete(self, split: str) -> bool:
+        """Say whether enough was seen of the present pass."""
+        passes = self.passes.get(split, [[]])
+        return len(passes) > 2 or len(passes[-1]) == BATCHES
+
     def findings(self) -> Iterator[Finding]:
         for split, passes in self.passes.items():
             pairs = list(zip(*passes[:2], strict=False)) if len(passes) > 1 else []

@@ -1,6 +1,7 @@
 """The samples that a loader serves: which they are, and what is known of them without loading any."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,8 @@ from torch.utils.data import (
 )
 
 from <<cookiecutter.package>>.engine.loader import SeededBatches
+
+from .finding import Finding
 
 
 @dataclass(frozen=True)
@@ -132,3 +135,29 @@ def held_labels(dataset: Any) -> Tensor | None:
         return torch.as_tensor(labels) if len(labels) == len(dataset) else None
     except (TypeError, ValueError, RuntimeError):
         return None  # boxes, captions
+
+
+def check_counted(loader: Any, samples: int, split: str) -> Iterator[Finding]:
+    """(22) An evaluation of a whole split sees each of its samples once."""
+    sampler: Any = getattr(loader, "sampler", None)
+    size = getattr(loader, "batch_size", None)
+    plain = type(getattr(loader, "batch_sampler", None)).__module__.startswith("torch.")
+    if size is None or not plain or not hasattr(sampler, "__len__"):
+        return
+    repeats = isinstance(sampler, list | tuple) and len(set(sampler)) < len(sampler)
+    if getattr(sampler, "replacement", False) or repeats:
+        yield Finding(
+            "metrics",
+            split,
+            f"the samples of {split} are drawn with replacement",
+            "some count several times, others not at all",
+            "make the loader of evaluation without a sampler and with shuffle=False",
+        )
+    elif samples < len(sampler):
+        yield Finding(
+            "metrics",
+            split,
+            f"{len(sampler) - samples} of {len(sampler)} samples of {split} are left out",
+            "the metrics are those of a part of the split",
+            "make the loader of evaluation with drop_last=False",
+        )

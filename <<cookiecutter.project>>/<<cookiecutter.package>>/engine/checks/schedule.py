@@ -10,7 +10,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from torch.optim import lr_scheduler
 
-from .finding import Finding
+from .finding import Finding, definition
 from .schedule_length import Pace, mismatch
 
 
@@ -63,6 +63,24 @@ def stepped_by_lightning(trainer: Trainer, config: Any, before: int, now: int) -
         remedy = "leave it to Lightning: call scheduler.step() nowhere, or once in lr_scheduler_step"
         pace = replace(planned, steps=round(planned.steps * ratio))
         yield from (replace(f, remedy=remedy) for f in judge(config.scheduler, pace, where(trainer)))
+
+
+def check_known(trainer: Trainer, rates_before: list[float]) -> Iterator[Finding]:
+    """Find a scheduler that was made and that Lightning does not know: nobody steps it in automatic optimization."""
+    made = any(hasattr(optimizer.step, "_wrapped_by_lr_sched") for optimizer in trainer.optimizers)
+    unknown = made and not trainer.lr_scheduler_configs and trainer.lightning_module.automatic_optimization
+    if unknown and learning_rates(trainer) == rates_before:
+        yield Finding(
+            "schedule",
+            definition(trainer.lightning_module, "configure_optimizers"),
+            "a scheduler is made and not returned: nobody steps it",
+            "the learning rate stays what it is at the start",
+            'return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}',
+        )
+
+
+def learning_rates(trainer: Trainer) -> list[float]:
+    return [float(group["lr"]) for o in trainer.optimizers for group in o.param_groups if "lr" in group]
 
 
 def steps_taken(trainer: Trainer) -> list[int | None]:

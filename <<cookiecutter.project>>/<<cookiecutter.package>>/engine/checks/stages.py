@@ -3,21 +3,27 @@
 from collections.abc import Iterator
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from .finding import Finding
 
+BEST = ("best", "min", "max", "low", "high", "sum", "total")  # in the name of a number that is kept
 
-def check_sanity(begin: dict[str, Any], left: dict[str, Any]) -> Iterator[Finding]:
-    """(23) The sanity check leaves nothing behind.
+
+def check_sanity(begin: dict[str, Any], left: dict[str, Any], end: dict[str, Any]) -> Iterator[Finding]:
+    """(23) The sanity check leaves nothing behind: `kept_values` at three moments.
 
     Args:
-        begin: `kept_values` when the first batch of the first validation begins.
-        left: what the sanity check had changed of it.
+        begin: when the first batch of the first validation begins.
+        left: what the sanity check had changed.
+        end: after the first validation. A list that is not longer then was made anew.
     """
     for path, value in left.items():
         if begin.get(path) != value and not (isinstance(value, int) and begin.get(path, 0) > value > 0):
+            continue
+        overwritten = isinstance(value, float) and not any(word in path.lower() for word in BEST)
+        if overwritten or (isinstance(value, int) and end.get(path, 0) <= value):
             continue
         yield Finding(
             "stages",
@@ -40,8 +46,12 @@ def kept_values(model: nn.Module) -> dict[str, Any]:
             owned = not type(module).__module__.startswith(("torch", "lightning"))
             for attribute, value in {**(vars(type(module)) if owned else {}), **vars(module)}.items():
                 path = f"{name}.{attribute}" if name else attribute
-                if isinstance(value, list | float) and not attribute.startswith("_"):
-                    kept[path] = len(value) if isinstance(value, list) else value
+                if attribute.startswith("_"):
+                    continue
+                if isinstance(value, list):
+                    kept[path] = len(value)
+                elif isinstance(value, float) or (isinstance(value, Tensor) and value.numel() == 1):
+                    kept[path] = float(value)
     return kept
 
 

@@ -12,6 +12,7 @@ from .steps import Step, StepWatch, members
 
 HOOKS = ("optimizer_zero_grad", "optimizer_step", "on_before_zero_grad", "on_after_backward", "backward")
 HOOKS += ("on_before_backward", "on_before_optimizer_step", "configure_gradient_clipping", "training_step")
+NOISE = 1e-5  # of the largest gradient: one that would be 0 but for rounding, as of a bias before batch norm
 RIGHT = "in each batch: optimizer.zero_grad(), then loss.backward(), then optimizer.step()"
 
 
@@ -20,7 +21,7 @@ def check_order(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
     for number, steps in enumerate(watch.steps):
         which = f"optimizer {number}: " if len(watch.steps) > 1 else ""
         gets = any(watch.owner.get(key) == number for key in watch.received)
-        if (mistake := mistake_in(steps)) is not None:
+        if (mistake := mistake_in(steps, automatic=watch.module.automatic_optimization)) is not None:
             where, what, effect = mistake
             yield Finding("order", where or definition(watch.module, *HOOKS), which + what, effect, RIGHT)
         elif steps and thrown_away(watch, number):
@@ -32,7 +33,7 @@ def check_order(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
             what = "a step without gradients: no backward has reached the parameters of this optimizer"
             where = steps[-1].place or definition(watch.module, *HOOKS)
             yield Finding("order", where, which + what, "the optimizer steps and changes nothing", RIGHT)
-        elif not steps and last and gets:
+        elif not steps and last and gets and number not in watch.by_hand:
             what = "a step is left out: gradients are computed and the optimizer never steps"
             where = definition(watch.module, "optimizer_step", "training_step")
             yield Finding("order", where, which + what, "the weights stay as they were initialised", RIGHT)
@@ -45,7 +46,7 @@ def thrown_away(watch: StepWatch, number: int) -> bool:
     return any(n not in used and watch.batch_of[n] not in served for n in watch.cleared[number])
 
 
-def mistake_in(steps: list[Step]) -> tuple[str, str, str] | None:
+def mistake_in(steps: list[Step], *, automatic: bool) -> tuple[str, str, str] | None:
     """Return the place of the first step, after the first one, that is wrong, what is wrong, and what comes of it."""
     for before, step in pairwise(steps):
         if step.fresh and step.stale:
@@ -70,8 +71,9 @@ def mistake_in(steps: list[Step]) -> tuple[str, str, str] | None:
         if not step.fresh and step.stale and max(step.stale) < step.batch:
             what = "a step with the previous batch's gradients, used already: step comes before backward"
             return step.place, what, "the same gradients move the weights again, and the new ones come too late"
-        if not step.fresh and before.batch == step.batch and (step.stale or before.fresh):
-            what = "a step is done twice: there was no backward since the last one"
+        again = not step.fresh and (step.stale or before.fresh)
+        if before.batch == step.batch and (again or automatic):
+            what = "a step is done twice: the optimizer has stepped in this batch already"
             return (
                 step.place,
                 what,
@@ -145,6 +147,7 @@ def check_weights(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
     """(11) Weights change when the optimizer steps, and keep the change."""
     stepped = {key: p for key, p in watch.parameters.items() if watch.owner.get(key) in stepping(watch)}
     stepped = {key: p for key, p in stepped.items() if key in watch.names}
+    stepped = {key: p for key, p in stepped.items() if watch.largest[key] > NOISE * largest_of(watch, key)}
     unchanged = [key for key in stepped if key in watch.received and key not in watch.changed]
     if unchanged and last:
         rates = {group["lr"] for o in watch.optimizers for group in o.param_groups if "lr" in group}
@@ -167,6 +170,11 @@ def check_weights(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
             "nothing is learnt there",
             "look for a load_state_dict, copy_ or initialisation that runs in every batch",
         )
+
+
+def largest_of(watch: StepWatch, key: int) -> float:
+    """Return the largest gradient of the optimizer that a parameter belongs to."""
+    return max(watch.largest[other] for other, owner in watch.owner.items() if owner == watch.owner[key])
 
 
 def stepping(watch: StepWatch) -> set[int]:

@@ -1,5 +1,6 @@
 """What happens to the gradients between two steps: zero_grad, backward, clipping, step, of every optimizer."""
 
+import math
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from .checksums import checksums
+from .clipping import scaled, watch_clipping
 from .finding import Finding, definition, owner_frame, place
-from .gradient import finite, nonzero, scaled, version
+from .gradient import size, version
 from .losses import check_loss
 from .registered import check_registered
 from .tracer import Tracer
@@ -51,6 +53,9 @@ class StepWatch:
         self.batch_of: dict[int, int] = {}  # number of a call of backward -> number of its batch
         self.received: set[int] = set()  # ids of parameters that had a gradient
         self.not_finite: set[int] = set()
+        self.largest: dict[int, float] = defaultdict(float)  # id of a parameter -> its largest gradient
+        self.by_hand: set[int] = set()  # numbers of optimizers whose gradients come from elsewhere than backward
+        self.wraps: set[int] = set()  # numbers of optimizers that step through another one
         self.cleared_at: dict[int, str] = {}  # by optimizer
         self.scaled = False
         self.unscaled: set[int] = set()  # ids of parameters
@@ -63,10 +68,7 @@ class StepWatch:
         tracer.watch(torch.autograd.backward, self.backward_begins, self.backward_ends)
         for clear in (torch.optim.Optimizer.zero_grad, nn.Module.zero_grad):
             tracer.watch(clear, self.clears)
-        for clip in (nn.utils.clip_grad_norm_, nn.utils.clip_grad_value_):
-            tracer.watch(clip, returned=self.clipped)
-        tracer.watch(torch.amp.GradScaler.scale, self.scales)
-        tracer.watch(torch.amp.GradScaler.unscale_, self.unscales)
+        watch_clipping(self, tracer)
 
     def waits(self) -> bool:
         """Say whether a parameter has no gradient yet, or has not changed."""
@@ -103,10 +105,14 @@ class StepWatch:
             self.clip = None
         for key, p in self.parameters.items():
             if p.grad is not None and version(p.grad) != self.grads.get(key):
+                largest = size(p.grad)
+                if self.scaled and not math.isfinite(largest):
+                    continue  # the scaler leaves such steps out
                 self.received.add(key)
-                if not bool(finite(p.grad)):
+                self.largest[key] = max(largest, self.largest[key])
+                if not math.isfinite(largest):
                     self.not_finite.add(key)
-                if nonzero(p.grad):
+                if largest:
                     self.pending[key].add(self.backwards)
 
     def clears(self, frame: FrameType) -> None:
@@ -120,32 +126,47 @@ class StepWatch:
         """Forget the gradients that are gone, and remember whether a step had used them."""
         for key, numbers in self.pending.items():
             grad = self.parameters[key].grad
-            if numbers and (grad is None or not nonzero(grad)):
+            if numbers and (grad is None or not size(grad)):
                 if (owner := self.owner.get(key)) is not None:
                     self.cleared[owner] |= numbers - self.used[owner]
                 numbers.clear()
 
     def stepped(self, optimizer: Any) -> None:
         """Called after each step of any optimizer."""
-        if not any(optimizer is known for known in self.optimizers):
-            if not any(id(p) in self.names for p in members(optimizer)):
-                return  # of another model
-            self.add(optimizer)
-        number = next(i for i, known in enumerate(self.optimizers) if known is optimizer)
+        mine = {id(p): p for p in members(optimizer)}
+        number = self.number_of(optimizer, mine)
+        if number is None:
+            return
         self.note_cleared()
-        numbers = set().union(*(self.pending[id(p)] for p in members(optimizer)))
+        numbers = set().union(*(self.pending[key] for key in mine))
+        if not numbers and any(p.grad is not None and size(p.grad) for p in mine.values()):
+            self.received |= mine.keys()  # from torch.autograd.grad, or computed by hand
+            self.by_hand.add(number)
+            return
         fresh, stale = numbers - self.used[number], numbers & self.used[number]
         first, again = ({self.batch_of[n] for n in some} for some in (fresh, stale))
         where = place(owner_frame(sys._getframe(1)))
         foreign = self.is_foreign(number, fresh)
         self.steps[number].append(Step(self.batch, self.backwards, first, again, foreign, where))
         self.used[number] |= fresh
-        mine = {id(p): p for p in members(optimizer)}
         if self.scaled and not mine.keys() & self.unscaled and getattr(optimizer, "grad_scale", None) is None:
             self.findings.append(scaled("the optimizer steps with gradients that are still scaled", where))
         after = checksums(mine)
         self.changed |= {key for key in mine if after[key] != self.latest[key]}
         self.latest |= after
+
+    def number_of(self, optimizer: Any, mine: dict[int, Tensor]) -> int | None:
+        """Return the number of the optimizer that steps; None for one of another model, or one that wraps another."""
+        for number, known in enumerate(self.optimizers):
+            if known is not optimizer and {id(p) for p in members(known)} == mine.keys():
+                self.wraps.add(number)  # its step is that of the optimizer inside
+                return number
+            if known is optimizer:
+                return None if number in self.wraps else number
+        if not mine.keys() & self.names.keys():
+            return None
+        self.add(optimizer)
+        return len(self.optimizers) - 1
 
     def is_foreign(self, number: int, fresh: set[int]) -> bool:
         """Say whether a fresh gradient is of a loss that another optimizer stepped for, before a later backward.
@@ -160,37 +181,6 @@ class StepWatch:
             if between and (batch == self.batch or stepped):
                 return True
         return False
-
-    def scales(self, frame: FrameType) -> None:
-        self.scaled = frame.f_locals["self"].is_enabled()
-        self.unscaled.clear()
-
-    def unscales(self, frame: FrameType) -> None:
-        self.unscaled |= {id(p) for p in members(frame.f_locals["optimizer"])}
-
-    def clipped(self, frame: FrameType, value: Any) -> None:
-        """Called when the gradients of some parameters have been clipped."""
-        self.note_cleared()
-        given = frame.f_locals.get("parameters")
-        keys = {id(p) for p in given} & self.owner.keys() if isinstance(given, list) else set(self.owner)
-        pending = {key: self.pending[key] for key in keys if self.pending[key]}
-        where = place(owner_frame(frame))
-        if not where:
-            return  # Lightning's own
-        if not any(numbers - self.used[self.owner[key]] for key, numbers in pending.items()):
-            finding = Finding(
-                "clipping",
-                where,
-                f"gradients are clipped {'after the step that used them' if pending else 'before backward has made any'}",
-                "the optimizer steps with gradients of any size, as if they were not clipped",
-                "clip between backward and step: zero_grad, backward, clip, step",
-            )
-            if pending:
-                self.findings.append(finding)
-            else:
-                self.clip = finding
-        elif self.scaled and not keys & self.unscaled:
-            self.findings.append(scaled("gradients are clipped while they are scaled for mixed precision", where))
 
 
 def members(optimizer: Any) -> list[Tensor]:

@@ -19,12 +19,12 @@ class Tracer:
 
     def watch(
         self,
-        function: Callable[..., Any],
+        function: Callable[..., Any] | None,
         called: Callable[[FrameType], None] | None = None,
         returned: Callable[[FrameType, Any], None] | None = None,
     ) -> None:
         """Watch a Python function; what decorators have put around it is left out."""
-        code = getattr(inspect.unwrap(function), "__code__", None)
+        code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
         if code and called:
             self.calls[id(code)] = called
         if code and returned:
@@ -35,10 +35,13 @@ class Tracer:
         self.outer = sys.getprofile()
         if self.outer is None or isinstance(getattr(self.outer, "__self__", None), Tracer):
             sys.setprofile(self.event)
+        return self.is_on()
+
+    def is_on(self) -> bool:
         return sys.getprofile() == self.event
 
     def stop(self) -> None:
-        if sys.getprofile() == self.event:
+        if self.is_on():
             sys.setprofile(self.outer)
 
     def event(self, frame: FrameType, event: str, value: Any) -> None:
