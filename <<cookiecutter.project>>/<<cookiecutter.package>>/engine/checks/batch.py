@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 LABELS = ("labels", "label", "targets", "target", "y")  # keys, in a batch that is a dict
 VALUES = 4096  # of an array, evenly spread, make its fingerprint
@@ -50,3 +51,9 @@ def fingerprint(value: Any, values: int = VALUES) -> int:
     if array.dtype == object:
         return hash(type(value).__name__)  # nothing is known of it
     return hash((array.shape, array.ravel()[:: -(-array.size // values) or 1].tobytes()))
+
+
+def size_of(batch: Any) -> int:
+    """Return the number of samples in a batch: the first dimension of its tensors, 0 if they differ in it."""
+    sizes = {leaf.size(0) for leaf in tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.dim()}
+    return sizes.pop() if len(sizes) == 1 else 0

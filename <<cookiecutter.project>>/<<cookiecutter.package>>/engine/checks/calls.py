@@ -11,9 +11,9 @@ import torch
 from lightning import LightningModule
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils._pytree import tree_leaves
 from torchmetrics import Metric, MetricCollection
 
+from .batch import size_of
 from .finding import Finding, definition, is_owners, owner_frame, place
 from .tracer import Tracer
 
@@ -135,6 +135,10 @@ class CallWatch:
         if self.entry and self.entry.output is None and self.entry.module is module and len(self.stack) == self.base:
             self.entry.output = value
 
+    def note_output(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        """A forward hook, for batches that are not traced."""
+        self.entry, self.num_entries = Entry(module, args, {}, output), self.num_entries + 1
+
     def forward_runs(self, frame: FrameType) -> None:
         """(2) Is this run of forward reached through the call of its module?"""
         if not frame.f_code.co_varnames:
@@ -192,9 +196,3 @@ class CallWatch:
         """Return the path of the module that made a tensor, or where its forward is written; an empty string if none did."""
         known, module = self.made_by.get(id(outputs), (lambda: None, self.model))
         return (self.path([module]) or definition(module, "forward")) if known() is outputs else ""
-
-
-def size_of(batch: Any) -> int:
-    """Return the number of samples in a batch: the first dimension of its tensors, 0 if they differ in it."""
-    sizes = {leaf.size(0) for leaf in tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.dim()}
-    return sizes.pop() if len(sizes) == 1 else 0

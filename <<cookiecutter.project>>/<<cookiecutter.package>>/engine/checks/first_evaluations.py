@@ -1,6 +1,7 @@
 """Watch the first evaluations of each stage: sanity check, validation, test, predict."""
 
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from .samples import check_counted, loaders_of
 from .stages import check_sanity, check_shared, kept_values
 from .tracer import Tracer
 
+TRACED = 2  # batches; of later ones only the output of the model is kept
 STAGES = {"validate": "validation", "test": "test", "predict": "predict"}
 SPLITS = {"validation": "val", "test": "test"}
 
@@ -61,6 +63,8 @@ class FirstEvaluations:
         finally:
             watch.record.stop()
             watch.calls.tracer.stop()
+            if watch.hook is not None:
+                watch.hook.remove()
             trainer.callbacks = [callback for callback in trainer.callbacks if callback is not watch]
         if not watch.batches:
             return outputs
@@ -88,7 +92,8 @@ class FirstEvaluations:
     def report_mode(self, trainer: Trainer, watch: "BatchWatch", before: Any, stage: str) -> None:
         model: Any = trainer.lightning_module
         modes = [*watch.calls.findings, *check_eval_mode(model, watch.calls, stage)]
-        modes = modes or [*check_random(trainer, model, watch.calls, stage)]
+        vars(watch.calls).update(watch.last)
+        modes = modes or ([] if self.runs else [*check_random(trainer, model, watch.calls, stage)])
         left = [*check_left_behind(model, before, stage)]
         if any(finding.rule in ("eval_mode", "registered") for finding in modes):  # a changed buffer follows from it
             left = [finding for finding in left if finding.rule != "unchanged"]
@@ -119,11 +124,17 @@ class BatchWatch(Callback):
         self.calls, self.record = CallWatch(model, Tracer()), MetricRecord(model)
         self.passes, self.split = passes, split
         self.batches = 0
+        self.last: dict[str, Any] = {}  # what the last traced batch called
+        self.hook: Any = None
 
     def begin(self, batch: Any, dataloader_idx: int = 0) -> None:
         if not self.batches:
             self.kept = kept_values(self.calls.model)
         self.batches += 1
+        if self.batches == TRACED + 1 and self.calls.entry is not None:
+            self.hook = self.calls.entry.module.register_forward_hook(self.calls.note_output)
+        if self.batches > TRACED:
+            self.calls.tracer.stop()
         if self.split and dataloader_idx == 0:
             self.passes.see(self.split, batch)
         self.calls.begin(batch)
@@ -131,6 +142,10 @@ class BatchWatch(Callback):
     def end(self) -> None:
         self.calls.active = False
         self.record.see(self.calls)
+        if self.batches <= TRACED:
+            self.last = {name: copy(getattr(self.calls, name)) for name in ("entry", "losses", "batch", "batch_size")}
+        else:
+            self.calls.tracer.start()  # for the hooks after the last batch
 
     def on_validation_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *args: Any, **kwargs: Any) -> None:
         self.begin(batch, kwargs.get("dataloader_idx", args[-1] if len(args) > 1 else 0))

@@ -11,7 +11,7 @@ from lightning import LightningDataModule, LightningModule, Trainer
 from omegaconf import DictConfig
 from torch import Tensor
 
-from .calls import size_of
+from .batch import size_of
 from .trial import Batches, Enough, Trial, new_model, run_trial, with_loader
 
 ROUND, SECONDS = 0.25, 6.0  # seconds of each part of a round, and of all rounds
