@@ -143,7 +143,7 @@ def test_the_project_stays_small(project):
     looking = [path for path in python if {"checks", "doctor.py", "doctor_report.py"} & set(path.parts)]
     lines = {path: count_source_lines(path.read_text()) for path in python}
     assert sum(lines.values()) - sum(lines[path] for path in looking) < 1350
-    assert sum(lines[path] for path in looking) < 3200
+    assert sum(lines[path] for path in looking) < 3400
     assert len([path for path in files_of(project) if path.suffix in (".yaml", ".yml")]) < 25
     assert len((project / "train.py").read_text().splitlines()) < 60
     assert max(len(path.read_text().splitlines()) for path in python) <= 200
