@@ -20,7 +20,7 @@ def reads_mode(module: nn.Module) -> bool:
         return module.track_running_stats or isinstance(module, nn.modules.batchnorm._BatchNorm)
     if isinstance(module, nn.RNNBase | nn.MultiheadAttention):
         return module.dropout > 0
-    code = getattr(inspect.unwrap(type(module).forward), "__code__", None)
+    code = getattr(inspect.unwrap(inspect.getattr_static(type(module), "forward")), "__code__", None)
     return bool(code) and not type(module).__module__.startswith("torch.") and "training" in code.co_names
 
 
@@ -49,8 +49,8 @@ def check_modes(model: LightningModule, calls: CallWatch, at_first: dict[int, in
     for name, (module, how) in seen.items():
         normalises = isinstance(module, _NormBase) and module.running_mean is not None
         frozen = normalises and how.in_train and not how.trainable and is_frozen(model, name, calls)
-        around = model.get_submodule(name.rpartition(".")[0])
-        now = checksums({id(p): p for p in around.parameters()}) if frozen else {}
+        part = module if any(True for _ in module.parameters()) else model.get_submodule(name.rpartition(".")[0])
+        now = checksums({id(p): p for p in part.parameters()}) if frozen else {}
         if frozen and all(at_first.get(key) == bits for key, bits in now.items()):
             yield Finding(
                 "train_mode",

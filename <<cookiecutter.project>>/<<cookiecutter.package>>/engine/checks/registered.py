@@ -1,8 +1,10 @@
 """Parameters and modules that hide where nn.Module does not look."""
 
+from collections import deque
 from collections.abc import Iterator
 from functools import partial
-from types import FunctionType
+from itertools import islice
+from types import FunctionType, MethodType
 from typing import Any
 
 from lightning import LightningModule
@@ -10,15 +12,16 @@ from torch import Tensor, nn
 
 from .finding import Finding, definition
 
+MOST = 1000  # items of a container that are looked at
 OWN = ("_parameters", "_buffers", "_modules", "_trainer", "_fabric", "_hparams")  # of nn.Module and Lightning
-PLAIN = (list, tuple, set, frozenset, dict)
+PLAIN = (list, tuple, set, frozenset, deque, dict)
 
 
 def check_registered(model: LightningModule, losses: list[Tensor]) -> Iterator[Finding]:
     """(1) No parameter that the loss depends on hides where nn.Module does not look."""
     known = {id(p) for p in model.parameters()}
-    hidden = {id(tensor): path for path, tensor in hidden_tensors(model)}
     unknown = {id(leaf): leaf for loss in losses for leaf in leaves(loss) if id(leaf) not in known}
+    hidden = {id(tensor): path for path, tensor in hidden_tensors(model)} if unknown else {}
     found = [(hidden.get(key), p) for key, p in unknown.items() if key in hidden or isinstance(p, nn.Parameter)]
     for path, p in found[:1]:
         more = f" ({len(found)} parameters in all)" if len(found) > 1 else ""
@@ -64,7 +67,7 @@ def hidden_values(model: nn.Module) -> Iterator[tuple[str, Any]]:
                 yield from values_in(value, f"{name}.{attribute}" if name else attribute)
 
 
-def values_in(value: Any, path: str, depth: int = 4) -> Iterator[tuple[str, Any]]:
+def values_in(value: Any, path: str, depth: int = 6) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Tensor | nn.Module):
         yield path, value
     elif depth:
@@ -75,13 +78,15 @@ def values_in(value: Any, path: str, depth: int = 4) -> Iterator[tuple[str, Any]
 def contents(value: Any) -> Iterator[tuple[str, Any]]:
     """Yield what a container, a partial, a closure or an object of the owner's holds."""
     if isinstance(value, PLAIN):
-        yield from (
-            (f"[{key!r}]", item) for key, item in (value.items() if isinstance(value, dict) else enumerate(value))
-        )
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        yield from ((f"[{key!r}]", item) for key, item in islice(items, MOST))
     elif isinstance(value, partial):
         yield from contents([value.func, *value.args, *value.keywords.values()])
     elif isinstance(value, FunctionType):
         cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=False)
         yield from ((f".{name}", cell.cell_contents) for name, cell in cells if name != "self")
+        yield from contents(value.__defaults__ or ())
+    elif isinstance(value, MethodType):
+        yield ".__self__", value.__self__
     elif hasattr(value, "__dict__") and not type(value).__module__.startswith(("torch", "lightning", "builtins")):
         yield from ((f".{name}", item) for name, item in vars(value).items())
