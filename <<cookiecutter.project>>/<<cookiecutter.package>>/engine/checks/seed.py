@@ -20,6 +20,8 @@ from .trial import (
     run_trial,
 )
 
+SECONDS = 5.0  # of each of three short fits
+
 
 class FirstSteps(Trial):
     """Record what a run begins with: a sum of each parameter and of each tensor of the first batch."""
@@ -76,7 +78,7 @@ def check_seed(cfg: DictConfig) -> dict[str, list[Finding]]:
 def first_steps(cfg: DictConfig) -> FirstSteps:
     set_seed(cfg)
     data = build(cfg.data)
-    steps = FirstSteps(num_batches=4, seconds=3.0)
+    steps = FirstSteps(num_batches=4, seconds=SECONDS)
     with torch.compiler.set_stance("force_eager"):
         limit = cfg.trainer.get("limit_train_batches", 1.0)
         run_trial(cfg, data, new_model(cfg, data), steps, limit_train_batches=limit)
