@@ -131,7 +131,9 @@ class CallWatch:
     def returned(self, frame: FrameType, value: Any) -> None:
         module = self.stack.pop() if self.stack else None
         if self.active and module is not None and isinstance(value, Tensor):
-            self.made_by.setdefault(id(value), (ref(value), module))
+            known = self.made_by.get(id(value))
+            if known is None or known[0]() is not value:  # the number of a tensor that is gone serves another one
+                self.made_by[id(value)] = ref(value), module
         if self.entry and self.entry.output is None and self.entry.module is module and len(self.stack) == self.base:
             self.entry.output = value
 
