@@ -1,7 +1,9 @@
 """Compose the project's config the way the scripts do."""
 
+import functools
 import json
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,18 @@ from omegaconf import DictConfig
 from <<cookiecutter.package>>.engine.hydra_version import VERSION_BASE
 
 CONFIGS = Path(__file__).parent.parent / "configs"
+
+# What an option needs to be tried quickly: a package, and a module here that writes small files for it, or overrides.
+NEEDS = {
+    "data=mnist": ("torchvision", "tiny_official_images"),
+    "data=fashion_mnist": ("torchvision", "tiny_official_images"),
+    "data=cifar10": ("torchvision", "tiny_official_images"),
+    "data=cifar100": ("torchvision", "tiny_official_images"),
+    "data=image_folder": ("PIL", "tiny_image_folder"),
+    "data=table": ("pandas", "tiny_table"),
+    "model=pretrained": ("timm", "model.weights=null model.backbone=test_resnet"),
+    "model=resnet": (None, "model.width=8"),
+}
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +39,23 @@ def compose_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
             return compose(config_name, overrides=[*extra, *overrides])
 
         yield composed
+
+
+@pytest.fixture(scope="session")
+def choose(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[str]]:
+    """Return a function that gives the overrides for a choice such as `data=table`, its small files included."""
+
+    @functools.cache
+    def overrides(choice: str) -> list[str]:
+        package, how = NEEDS.get(choice, (None, ""))
+        if package:
+            pytest.importorskip(package, reason=f"{choice} needs the package {package}")
+        if not how.startswith("tiny"):
+            return [choice, *how.split()]
+        name = choice.partition("=")[2]
+        return import_module(how).write(name, tmp_path_factory.mktemp(name))
+
+    return overrides
 
 
 def options(group: str) -> list[str]:

@@ -17,8 +17,8 @@ def ready(cfg):
 
 
 @pytest.fixture
-def data(compose_config, name):
-    return ready(compose_config(f"data={name}"))
+def data(compose_config, choose, name):
+    return ready(compose_config(*choose(f"data={name}")))
 
 
 def loaders(data):
@@ -28,7 +28,7 @@ def loaders(data):
 @pytest.mark.parametrize("name", options("data"))
 def test_batches_have_the_promised_shape_and_type(data, name):
     for loader in loaders(data).values():
-        images, labels = next(iter(loader))
+        images, labels = data.on_after_batch_transfer(next(iter(loader)), 0)
         assert images.shape == (len(labels), *data.input_shape)
         assert images.dtype == torch.float32
         assert labels.dtype == torch.int64
@@ -56,8 +56,8 @@ def test_no_image_stands_in_two_splits(data, name):
 
 
 @pytest.mark.parametrize("name", options("data"))
-def test_the_split_does_not_change_with_the_seed_of_the_run(compose_config, data, name):
-    other = ready(compose_config(f"data={name}", "seed=1"))
+def test_the_split_does_not_change_with_the_seed_of_the_run(compose_config, choose, data, name):
+    other = ready(compose_config(*choose(f"data={name}"), "seed=1"))
     assert contents(other) == contents(data)
 
 

@@ -286,7 +286,7 @@ def test_a_lost_metrics_csv_does_not_stop_a_run(interrupted, rows):
 
 def test_data_that_has_changed_is_refused(interrupted, monkeypatch):
     _, again = interrupted
-    monkeypatch.setattr("<<cookiecutter.package>>.data.digits.split_sha256", lambda splits: "other")
+    monkeypatch.setattr("<<cookiecutter.package>>.data.tensor_data.split_sha256", lambda splits: "other")
     with pytest.raises(ConfigError, match="data has changed since the run"):
         train(again())
 

@@ -11,6 +11,7 @@ UNHELPFUL = (
     ".*does not have many workers.*",  # data in memory needs none
     ".*is smaller than the logging interval.*",  # the epoch's own metrics are logged all the same
     ".*logs directory .* exists and is not empty.*",  # the run folder is made for this run
+    ".*module.s. in eval mode at the start of training.*",  # the checks look closer
     ".*LeafSpec.*is deprecated.*",  # Lightning 2.6 on a recent torch
 )
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, distributed
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, get_worker_info
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset, TensorDataset, get_worker_info
 
 from <<cookiecutter.package>>.engine.signals import handle_stop
 
@@ -33,6 +33,7 @@ class BatchOrder(DistributedSampler[Any]):
         self.size = len(dataset)
         self.samples_per_step = batch_size * world_size
         self.first = 0  # batch that the next pass begins with
+        self.device = torch.device("cpu")  # where the samples are, and so the indices
 
     def __len__(self) -> int:
         if self.shuffle:
@@ -45,7 +46,7 @@ class BatchOrder(DistributedSampler[Any]):
         if self.shuffle:  # Lightning sets self.epoch before each epoch
             order = np.random.default_rng((self.seed, self.epoch)).permutation(order)
             order = order[: len(self) * self.samples_per_step]
-        share = torch.from_numpy(order[self.rank :: self.num_replicas])
+        share = torch.from_numpy(order[self.rank :: self.num_replicas]).to(self.device)
         for number, indices in enumerate(torch.tensor_split(share, len(self))):
             if number >= first:
                 yield indices, (self.seed, self.epoch, self.rank, number)
@@ -71,7 +72,22 @@ class SeededBatches(Dataset[tuple[Tensor, ...]]):
             random.seed(int(numbers[0]))
             np.random.seed(numbers[1])
             torch.manual_seed(int(numbers[2]))
-        return self.dataset[indices]
+        return take(self.dataset, indices)
+
+
+def take(dataset: Any, indices: Tensor) -> Any:
+    """Return `dataset[indices]`; index_select is eight times as fast as an index in brackets, for a batch of small images."""
+    if type(dataset) is Subset and isinstance(dataset.indices, Tensor):
+        return take(dataset.dataset, dataset.indices.index_select(0, indices))
+    if type(dataset) is TensorDataset:
+        return tuple(take_rows(tensor, indices) for tensor in dataset.tensors)
+    return dataset[indices]
+
+
+def take_rows(tensor: Tensor, indices: Tensor) -> Tensor:
+    if tensor.dim() == 4 and not tensor.is_contiguous():  # images (N, C, H, W) that lie in memory as (N, H, W, C)
+        return tensor.permute(0, 2, 3, 1).index_select(0, indices).permute(0, 3, 1, 2)
+    return tensor.index_select(0, indices)
 
 
 def ignore_signals(worker: int) -> None:
@@ -82,13 +98,15 @@ def ignore_signals(worker: int) -> None:
 class TensorLoader(DataLoader[tuple[Tensor, ...]]):
     """Serve a dataset that takes a tensor of indices, such as TensorDataset; a batch has `batch_size` rows of each tensor.
 
-    `options` are those of DataLoader. For `overfit_batches` and in prediction Lightning makes the loader again, with
+    `options` are those of DataLoader. Samples that are on a GPU are indexed there. For `overfit_batches` and in prediction Lightning makes the loader again, with
     shuffle=False and a sampler of single samples; whole batches are drawn at once here, so that sampler is left out.
     """
 
     def __init__(self, dataset: Any, batch_size: int, *, shuffle: bool, seed: int, **options: Any) -> None:
         options |= {"batch_size": None, "batch_sampler": None, "persistent_workers": options.get("num_workers", 0) > 0}
         options["sampler"] = BatchOrder(dataset, batch_size, shuffle=shuffle, seed=seed)
+        if isinstance(dataset, TensorDataset):
+            options["sampler"].device = dataset.tensors[0].device
         options.setdefault("worker_init_fn", ignore_signals)
         options["generator"] = torch.Generator()  # else each pass takes a number from the global one
         super().__init__(dataset=SeededBatches(dataset), **options)
@@ -96,7 +114,8 @@ class TensorLoader(DataLoader[tuple[Tensor, ...]]):
 
     def __iter__(self) -> Any:
         self.position = self.sampler.first
-        for batch in super().__iter__():
+        alone = self.num_workers == 0 and not self.pin_memory  # then DataLoader adds nothing but its time
+        for batch in (self.dataset[indices] for indices in self.sampler) if alone else super().__iter__():
             self.position += 1
             yield batch
 
@@ -105,3 +124,12 @@ class TensorLoader(DataLoader[tuple[Tensor, ...]]):
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         self.sampler.first = state["position"]
+
+
+def on_device(dataset: Any, device: torch.device) -> Any:
+    """Return the samples of a dataset on a GPU, or the dataset itself when they take half of the GPU's free memory or more."""
+    first = dataset[torch.tensor([0])]
+    free, _ = torch.cuda.mem_get_info(device)
+    if first[0].device == device or len(dataset) * sum(tensor.nbytes for tensor in first) >= free / 2:
+        return dataset
+    return TensorDataset(*(tensor.to(device) for tensor in dataset[torch.arange(len(dataset))]))

@@ -4,6 +4,7 @@ Lightning's own hooks are too early or too late for that: at `on_train_batch_end
 validation after it has not run; at `on_train_batch_start` the next batch is loaded and has used random numbers.
 """
 
+from collections import OrderedDict
 from typing import Any
 
 from lightning import Callback, Trainer
@@ -12,6 +13,15 @@ from lightning.pytorch.loops.fit_loop import _FitLoop
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 
 from <<cookiecutter.package>>.engine.rng_state import RngState, rng_state
+
+BATCH_HOOKS = ("on_train_batch_start", "on_before_zero_grad", "on_before_backward", "on_after_backward")
+BATCH_HOOKS += (
+    "on_before_optimizer_step",
+    "on_train_batch_end",
+    "on_validation_batch_start",
+    "on_validation_batch_end",
+)
+BATCH_HOOKS += ("on_test_batch_start", "on_test_batch_end")
 
 
 class StepCallback(Callback):
@@ -32,6 +42,17 @@ class StepCallback(Callback):
 
 class EpochLoop(_TrainingEpochLoop):
     """The steps of an epoch; continues from checkpoints that were saved between two of them."""
+
+    takes_batch_idx: bool | None = None
+
+    def _build_kwargs(self, kwargs: OrderedDict[str, Any], batch: Any, batch_idx: int) -> OrderedDict[str, Any]:
+        """Lightning looks at the signature of training_step in every step: a twentieth of a short one. Here it looks once."""
+        if self.takes_batch_idx is None:
+            self.takes_batch_idx = "batch_idx" in super()._build_kwargs(kwargs, batch, batch_idx)
+        kwargs["batch"] = batch
+        if self.takes_batch_idx:
+            kwargs["batch_idx"] = batch_idx
+        return kwargs
 
     def on_run_start(self, data_fetcher: _DataFetcher) -> None:
         fit_loop = self.trainer.fit_loop
@@ -96,6 +117,10 @@ def use_step_callbacks(trainer: Trainer) -> None:
     epochs = FitLoop(trainer, min_epochs=trainer.min_epochs, max_epochs=trainer.max_epochs)
     epochs.epoch_loop = EpochLoop(trainer, min_steps=trainer.min_steps, max_steps=trainer.max_steps)
     trainer.fit_loop = epochs
+    for callback in trainer.callbacks:
+        for hook in BATCH_HOOKS:
+            if getattr(type(callback), hook) is getattr(Callback, hook):
+                setattr(callback, hook, None)  # Lightning does not call it then; calling what does nothing takes time
 
 
 def step_callbacks(trainer: Trainer) -> list[StepCallback]:

@@ -5,6 +5,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning import LightningDataModule, LightningModule, Trainer, seed_everything
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
@@ -19,6 +20,7 @@ from <<cookiecutter.package>>.engine.loops import use_step_callbacks
 from <<cookiecutter.package>>.engine.provenance import git_state, versions
 from <<cookiecutter.package>>.engine.run_folder import Run, load_run, open_run
 
+SHAPE = ("num_classes", "input_shape", "categories")  # what a model receives from the data, if both know it
 TRAINING = ("loss", "metrics", "optimizer", "scheduler")  # what a model receives as plain data, if it takes it
 
 
@@ -39,9 +41,10 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
     set_seed(cfg)
     check_blocks(cfg)
     check_accelerator(cfg.trainer.accelerator)
+    set_matmul_precision(cfg)
     data = build(cfg.data)
     check_split(data, run.summary)
-    model = build_model(cfg, data)
+    model = build_model(cfg, data, from_checkpoint=bool(run.checkpoint or cfg.checkpoint))
     if run.checkpoint:  # Lightning loads all of it; this says what is wrong with it
         check_resumable(load_weights(model, run.checkpoint), run.checkpoint)
         say(f"continues {run.path} from {run.checkpoint.name}")
@@ -95,9 +98,10 @@ def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     set_seed(run_cfg)
     check_blocks(run_cfg)
     check_accelerator(run_cfg.trainer.accelerator)
+    set_matmul_precision(run_cfg)
     checkpoint = find_checkpoint(Path(cfg.run), cfg.checkpoint)
     data = build(run_cfg.data)
-    model = build_model(run_cfg, data)
+    model = build_model(run_cfg, data, from_checkpoint=True)
     load_weights(model, checkpoint)
     callbacks = {
         name: build(block) for name, block in run_cfg.callbacks.items() if name in ("checks", "progress") and block
@@ -123,11 +127,21 @@ def set_seed(cfg: DictConfig) -> None:
     cfg.seed = seed_everything(cfg.seed, workers=True, verbose=False)
 
 
-def build_model(cfg: DictConfig, data: LightningDataModule) -> LightningModule:
-    """Build the model of the config for the shape of the data."""
-    shape = {name: getattr(data, name) for name in ("num_classes", "input_shape") if hasattr(data, name)}
+def set_matmul_precision(cfg: DictConfig) -> None:
+    """Say how exactly a GPU multiplies float32 matrices: torch itself leaves TF32 off for them, and on for convolutions."""
+    if cfg.matmul_precision not in ("highest", "high", "medium"):
+        raise ConfigError(f"matmul_precision must be highest, high or medium, got {cfg.matmul_precision!r}")
+    torch.set_float32_matmul_precision(cfg.matmul_precision)
+
+
+def build_model(cfg: DictConfig, data: LightningDataModule, *, from_checkpoint: bool = False) -> LightningModule:
+    """Build the model of the config for the shape of the data; `from_checkpoint`: its weights come from there afterwards."""
+    shape = {name: getattr(data, name) for name in SHAPE if hasattr(data, name)}
     training = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in TRAINING if cfg[name]}
-    return build(cfg.model, recursive=False, **shape, **training)
+    block = OmegaConf.to_container(cfg.model, resolve=True)
+    if from_checkpoint and "weights" in block:
+        block["weights"] = None  # neither a download nor a file is needed
+    return build(block, recursive=False, **shape, **training)
 
 
 def best_checkpoint(trainer: Trainer) -> tuple[str | None, dict[str, dict[str, Any]]]:

@@ -1,7 +1,9 @@
 """What every classifier shares: loss, metrics, the three steps, optimizer and scheduler."""
 
+from collections.abc import Iterable
 from typing import Any
 
+import torch
 from lightning import LightningModule
 from torch import Tensor
 from torchmetrics import MetricCollection
@@ -44,11 +46,15 @@ class Classifier(LightningModule):
         self.loss = build(loss)
         # Each stage has metrics of its own: a shared object would mix their samples.
         self.train_loss, self.val_loss, self.test_loss = MeanLoss(), MeanLoss(), MeanLoss()
-        measures = MetricCollection({name: build(block, num_classes=num_classes) for name, block in metrics.items()})
+        # The labels are checked once, by engine/checks, not in every batch.
+        offered = {"num_classes": num_classes, "validate_args": False}
+        measures = MetricCollection({name: build(block, **offered) for name, block in metrics.items()})
         self.val_metrics = measures.clone(prefix="val/")
         self.test_metrics = measures.clone(prefix="test/")
 
     def setup(self, stage: str) -> None:
+        if len(self.hparams.input_shape) == 3:
+            self.to(memory_format=torch.channels_last)  # convolutions: a fifth faster on a CPU, made for a GPU
         if self.hparams.compile and self._compiled_call_impl is None:
             self.compile()  # in place: the keys of the checkpoint stay the same
 
@@ -89,12 +95,18 @@ class Classifier(LightningModule):
         self.log_dict(metrics)
         self.log(f"{split}/num_samples", loss.num_samples.float(), reduce_fx="sum", sync_dist=True, logger=False)
 
+    def parameter_groups(self) -> Iterable[Any]:
+        """Return what the optimizer updates: parameters, or groups of them with an `lr` of their own."""
+        return self.parameters()
+
     def configure_optimizers(self) -> Any:
         fused = not self.trainer.precision.endswith("mixed")  # Lightning cannot clip the gradients of both
-        optimizer = build(self.hparams.optimizer, params=self.parameters(), fused=fused)
+        optimizer = build(self.hparams.optimizer, params=self.parameter_groups(), fused=fused)
         if not self.hparams.scheduler:
             return optimizer
         block = dict(self.hparams.scheduler)
         settings = {key: block.pop(key) for key in SCHEDULER_KEYS & block.keys()}
-        scheduler = build(block, optimizer=optimizer, total_steps=self.trainer.estimated_stepping_batches)
+        max_lr = [group["lr"] for group in optimizer.param_groups]
+        total_steps = self.trainer.estimated_stepping_batches
+        scheduler = build(block, optimizer=optimizer, max_lr=max_lr, total_steps=total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, **settings}}

@@ -1,0 +1,70 @@
+"""What data that fits in memory share: checked settings, and a loader for each split."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader, Dataset
+
+from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.loader import TensorLoader, on_device
+from <<cookiecutter.package>>.engine.split import split_sha256
+
+
+class TensorData(LightningDataModule):
+    """Inputs and labels of every split, held in memory; a subclass reads them and says what they are.
+
+    Training on a GPU they are moved there once, when they take less than half of its free memory.
+
+    Args:
+        splits: train, val and test; a dataset that takes a tensor of indices and returns inputs (B, ...) and labels (B,),
+            int64: a TensorDataset, or a Subset of one whose indices are a tensor.
+        batch_size: samples per step and per device.
+        eval_batch_size: samples per batch of evaluation, which keeps no gradients; None: as batch_size.
+        seed: orders the training batches.
+        num_workers: processes that load batches; 0 loads in the training process.
+        sha256: names the content of the splits; None computes it from their tensors.
+    """
+
+    num_classes: int
+    input_shape: tuple[int, ...]
+    class_names: tuple[str, ...]
+
+    def __init__(
+        self,
+        splits: Mapping[str, Dataset[Any]],
+        *,
+        batch_size: int,
+        eval_batch_size: int | None = None,
+        seed: int = 0,
+        num_workers: int = 0,
+        sha256: str | None = None,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ConfigError(f"data.batch_size must be at least 1, got {batch_size}")
+        if eval_batch_size is not None and eval_batch_size < 1:
+            raise ConfigError(f"data.eval_batch_size must be null or at least 1, got {eval_batch_size}")
+        if num_workers < 0:
+            raise ConfigError(f"data.num_workers must be at least 0, got {num_workers}")
+        self.splits = dict(splits)
+        self.loading = {"batch_size": batch_size, "num_workers": num_workers, "seed": seed}
+        self.eval_batch_size = eval_batch_size or batch_size
+        self.split_sha256 = sha256 or split_sha256(self.splits)
+
+    def train_dataloader(self) -> DataLoader:
+        return self.loader("train", shuffle=True)
+
+    def val_dataloader(self) -> DataLoader:
+        return self.loader("val", shuffle=False)
+
+    def test_dataloader(self) -> DataLoader:
+        return self.loader("test", shuffle=False)
+
+    def loader(self, split: str, *, shuffle: bool) -> TensorLoader:
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        if device.type == "cuda" and not self.loading["num_workers"]:
+            self.splits[split] = on_device(self.splits[split], device)
+        size = {} if shuffle else {"batch_size": self.eval_batch_size}
+        return TensorLoader(self.splits[split], shuffle=shuffle, **(self.loading | size))
