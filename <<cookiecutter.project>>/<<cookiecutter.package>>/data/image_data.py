@@ -1,0 +1,61 @@
+"""What data sets of images share: batches that are normalized, and in training augmented, on the device."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from <<cookiecutter.package>>.data.tensor_data import TensorData
+from <<cookiecutter.package>>.engine.errors import ConfigError
+
+Augmentation = Callable[[Tensor], Tensor]  # images (B, C, H, W), uint8, to the like
+
+
+class ImageData(TensorData):
+    """Images (B, C, H, W), uint8, that become float32 a batch at a time, on the training device, where that is cheap.
+
+    Args:
+        splits: as for TensorData.
+        mean: of each channel, as a share of white, in [0, 1].
+        std: of each channel, in the same unit.
+        augment: by name, what changes the images of a training batch, each in its own way; None leaves one out.
+        loading: batch_size, seed and the like of TensorData.
+    """
+
+    def __init__(
+        self,
+        splits: Mapping[str, Dataset[Any]],
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        augment: Mapping[str, Augmentation | None] | None = None,
+        **loading: Any,
+    ) -> None:
+        super().__init__(splits, **loading)
+        if not len(mean) == len(std) == self.input_shape[0] or min(std) <= 0:
+            raise ConfigError(
+                f"data.mean and data.std need a number for each of {self.input_shape[0]} channels, std above 0, "
+                f"got {mean} and {std}"
+            )
+        # Of the size of an image: to spread a number over a channel costs a multiple of the rest.
+        full_size = torch.ones(1, *self.input_shape).contiguous(memory_format=torch.channels_last)
+        self.scale = full_size / (255 * torch.tensor(std).view(-1, 1, 1))
+        self.shift = full_size * -(torch.tensor(mean) / torch.tensor(std)).view(-1, 1, 1)
+        self.augment = [change for change in (augment or {}).values() if change]
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        images, labels = batch
+        if self.trainer and self.trainer.training:
+            for change in self.augment:
+                images = change(images)
+        images = self.normalize(images)
+        return (self.trainer.precision_plugin.convert_input(images) if self.trainer else images), labels
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Map images (B, C, H, W), uint8, to float32 with a mean of about 0 and a standard deviation of about 1."""
+        if self.scale.device != images.device:
+            self.scale, self.shift = self.scale.to(images.device), self.shift.to(images.device)
+        images = images.to(torch.float32, copy=True)
+        return torch.addcmul(self.shift, images, self.scale, out=images)
