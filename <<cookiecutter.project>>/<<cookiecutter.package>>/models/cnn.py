@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.models.classifier import Classifier
 
 
@@ -12,7 +13,10 @@ class CNN(Classifier):
 
     def __init__(self, channels: int = 64, **training: Any) -> None:
         super().__init__(**training)
-        in_channels = self.hparams.input_shape[0]
+        shape = tuple(self.hparams.input_shape)
+        if len(shape) != 3:
+            raise ConfigError(f"model=cnn takes images (C, H, W), and this data is {shape}: choose model=mlp")
+        in_channels = shape[0]
         self.features = nn.Sequential(
             conv_block(in_channels, channels // 2),
             conv_block(channels // 2, channels),

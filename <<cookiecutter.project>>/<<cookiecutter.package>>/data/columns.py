@@ -1,0 +1,87 @@
+"""What a model is told of the columns of a table: numbers that are standardized, and codes of categories."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from <<cookiecutter.package>>.data.column_values import coded, counted, is_numeric, numbers
+from <<cookiecutter.package>>.engine.build import did_you_mean
+from <<cookiecutter.package>>.engine.console import say
+from <<cookiecutter.package>>.engine.errors import ConfigError
+
+
+@dataclass
+class Columns:
+    """What was learnt of the columns of the training rows; plain data.
+
+    Args:
+        numeric: mean, standard deviation, and whether values were missing, by the name of the column.
+        categorical: the texts that occurred, by the name of the column.
+    """
+
+    numeric: dict[str, tuple[float, float, bool]]
+    categorical: dict[str, list[str]]
+
+    @property
+    def categories(self) -> tuple[int, ...]:
+        """How many codes each of the last columns has, 0 included."""
+        return tuple(len(texts) + 1 for texts in self.categorical.values())
+
+    def encode(self, frame: pd.DataFrame, where: str) -> Tensor:
+        """Return (N, F + K), float32: F numbers of mean 0 and deviation 1, then K codes of categories.
+
+        A missing number is the mean; where some were missing in training, a column beside it is 1 there and else 0. Code 0
+        is a category that is missing or was not seen in training; 1 and on are those in `categorical`.
+
+        Raises:
+            ConfigError: a column is missing, or does not hold what it held in training; `where` says of which rows.
+        """
+        columns = {str(name): column for name, column in frame.items()}
+        for name in [*self.numeric, *self.categorical]:
+            if name not in columns:
+                raise ConfigError(f"{where}: column {name!r} is missing{did_you_mean(name, columns)}")
+        inputs = []
+        for name, (mean, std, some_missing) in self.numeric.items():
+            values = numbers(columns[name], where)
+            missing = np.isnan(values)
+            inputs.append(np.where(missing, 0, (values - mean) / std).astype(np.float32))
+            if some_missing:
+                inputs.append(missing.astype(np.float32))
+        for name, known in self.categorical.items():
+            codes, texts = coded(columns[name])
+            code = {text: number for number, text in enumerate(known, start=1)}
+            counts = np.bincount(codes[codes >= 0], minlength=len(texts))
+            unseen = {text: int(n) for text, n in zip(texts, counts, strict=True) if text not in code}
+            if unseen:
+                total = sum(unseen.values())
+                say(f"{where}, column {name!r}: {total} with a text not seen in training, code 0: {counted(unseen)}")
+            inputs.append(np.array([*(code.get(text, 0) for text in texts), 0], dtype=np.float32)[codes])
+        return torch.from_numpy(np.stack(inputs, axis=1))
+
+
+def learn_columns(frame: pd.DataFrame, categorical: Collection[str], where: str) -> Columns:
+    """Look at the training rows; a column with the same value in all of them is left out."""
+    columns, constant = Columns({}, {}), []
+    for name, column in ((str(name), column) for name, column in frame.items()):
+        if name in categorical or not is_numeric(column, where):
+            codes, texts = coded(column)
+            if len(texts) > 1 or (texts and codes.min() < 0):
+                columns.categorical[name] = texts
+                continue
+        else:
+            values = numbers(column, where)
+            present = values[~np.isnan(values)]
+            some_missing = len(present) < len(values)
+            if len(present) and (some_missing or present.min() < present.max()):
+                columns.numeric[name] = (float(present.mean()), float(present.std()) or 1.0, some_missing)
+                continue
+        constant.append(name)
+    if constant:
+        say(f"{where}: left out, the same in all training rows: {', '.join(constant)}")
+    if not columns.numeric and not columns.categorical:
+        raise ConfigError(f"{where} has no column to learn from beside the target and data.drop")
+    return columns

@@ -1,0 +1,39 @@
+"""Draw the rows of each split of a table."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from <<cookiecutter.package>>.data.column_values import counted
+from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.split import draw
+
+
+def split_rows(
+    frame: pd.DataFrame, labels: np.ndarray, class_names: Sequence[str], fractions: Mapping[str, float], seed: int
+) -> dict[str, np.ndarray]:
+    """Return the rows of train and of each split in `fractions` (shares of all), each class in proportion.
+
+    Equal rows stay together, else the model is tested on what it has seen. Where the columns have so few values that
+    different samples are bound to be equal, as new ones will be, each row is drawn for itself.
+    """
+    keys = pd.util.hash_pandas_object(frame, index=False).to_numpy()
+    num_values = sum(column.nunique(dropna=False) for _, column in frame.items())
+    pairs = (len(frame) * min(*fractions.values(), 1 - sum(fractions.values()))) ** 2
+    if num_values < 0.9 * frame.size and frame.shape[1] * math.log(num_values) < math.log(100 * pairs):
+        keys = np.arange(len(frame))
+    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    counts = np.bincount(labels[first], minlength=len(class_names))
+    if counts.min() <= len(fractions):
+        few = {name: int(count) for name, count in zip(class_names, counts, strict=True) if count <= len(fractions)}
+        raise ConfigError(
+            f"data.target: too few different rows for {len(fractions) + 1} splits (class and rows): {counted(few)}. "
+            "Add rows, remove the class, or join it with another"
+        )
+    rest, rows, share = np.arange(len(first)), {}, 1.0
+    for split, fraction in fractions.items():
+        stay, drawn = draw(labels[first[rest]], fraction / share, seed)
+        rest, rows[split], share = rest[stay], rest[drawn], share - fraction
+    return {split: np.flatnonzero(np.isin(group, groups)) for split, groups in {"train": rest, **rows}.items()}

@@ -1,0 +1,174 @@
+"""A table in a CSV or Parquet file: one column is the class to predict, the others are what is known of each row."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from torch import Tensor, from_numpy
+from torch.utils.data import DataLoader, TensorDataset
+
+from <<cookiecutter.package>>.data.tensor_data import TensorData
+from <<cookiecutter.package>>.engine.build import did_you_mean
+from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.loader import TensorLoader
+from <<cookiecutter.package>>.engine.split import split_sha256
+
+try:
+    import pandas as pd
+    import pyarrow  # noqa: F401  (pandas reads Parquet with it)
+except ModuleNotFoundError as error:
+    raise ConfigError(f'data=table needs {error.name}: uv sync --extra table, or pip install -e ".[table]"') from error
+
+from <<cookiecutter.package>>.data.column_checks import check_columns
+from <<cookiecutter.package>>.data.column_values import as_number, coded, counted
+from <<cookiecutter.package>>.data.columns import Columns, learn_columns
+from <<cookiecutter.package>>.data.row_split import split_rows
+from <<cookiecutter.package>>.data.table_file import read_table
+
+
+class Table(TensorData):
+    """Rows (F + K,), float32: F numbers, standardized, and K categories as codes; see `Columns.encode`.
+
+    Mean, deviation and categories are those of the training rows. They are part of a checkpoint, and what is predicted with
+    one is encoded as it was trained. Rows that are equal in all columns go to the same split.
+
+    Args:
+        path: of the file; it ends in .csv or .parquet, and its first line names the columns.
+        target: column to predict.
+        test_path: of a file with the test rows; None draws them from `path`.
+        predict_path: of a file with rows to predict, which needs no target.
+        drop: columns that say nothing of the class, or would give it away.
+        categorical: columns whose numbers are names of something, such as a postcode.
+        separator: between two values of a CSV file.
+        decimal: what a CSV file writes in 1.5.
+        val_fraction: share of the rows kept for validation, between 0 and 1.
+        test_fraction: share of the rows kept for testing, between 0 and 1; not used with `test_path`.
+        split_seed: draws the rows of each split.
+        loading: batch_size and seed of TensorData.
+    """
+
+    def __init__(
+        self,
+        path: str | None = None,
+        target: str | None = None,
+        *,
+        test_path: str | None = None,
+        predict_path: str | None = None,
+        drop: Sequence[str] = (),
+        categorical: Sequence[str] = (),
+        separator: str = ",",
+        decimal: str = ".",
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.2,
+        split_seed: int = 0,
+        **loading: Any,
+    ) -> None:
+        if path is None or target is None:
+            raise ConfigError(
+                "data=table needs data.path=table.csv (or .parquet), whose first line names the columns, "
+                "and data.target=name of the column to predict"
+            )
+        fractions = {"val": val_fraction} if test_path else {"test": test_fraction, "val": val_fraction}
+        if min(fractions.values()) <= 0 or sum(fractions.values()) >= 1:
+            names = " and ".join(f"data.{name}_fraction={share}" for name, share in fractions.items())
+            raise ConfigError(f"{names} must be above 0 and leave some rows for training")
+        separator = separator.replace("\\t", "\t")  # as a shell hands it over
+        for name, value in {"separator": separator, "decimal": decimal}.items():
+            if len(value) != 1:
+                raise ConfigError(f"data.{name} must be one character, got {value!r}")
+        self.paths = {"path": path, "test_path": test_path, "predict_path": predict_path}
+        self.target, self.format = target, {"separator": separator, "decimal": decimal}
+        frame = self.read("path", categorical)
+        check_names(frame, target, {"drop": drop, "categorical": categorical})
+        features = frame.drop(columns=[target, *drop])
+        check_columns(features, categorical, "data.path")
+        self.class_names = classes_of(frame, target)
+        labels = self.labels(frame, "data.path").numpy()
+        self.rows = split_rows(features, labels, self.class_names, fractions, split_seed)
+        self.columns = learn_columns(features.iloc[self.rows["train"]], categorical, "data.path")
+        super().__init__(self.encode(frame), **loading)
+
+    def read(self, key: str, categorical: Sequence[str]) -> pd.DataFrame:
+        path = self.paths[key]
+        if path is None:  # no ConfigError: Lightning asks for every loader to print a DataModule
+            raise MisconfigurationException(f"data.{key} must be the path of a file, got null")
+        return read_table(f"data.{key}", path, text=[self.target, *categorical], **self.format)
+
+    def encode(self, frame: pd.DataFrame) -> dict[str, TensorDataset]:
+        """Return inputs (N, F + K), float32, and labels (N,), int64, of each split, and say of what shape they are."""
+        frames = {f"{name} rows of data.path": frame.iloc[rows] for name, rows in self.rows.items()}
+        if self.paths["test_path"]:
+            frames["test rows of data.test_path"] = self.read("test_path", [*self.columns.categorical])
+        splits = {
+            where.partition(" ")[0]: TensorDataset(self.columns.encode(rows, where), self.labels(rows, where))
+            for where, rows in frames.items()
+        }
+        self.num_classes, self.categories = len(self.class_names), self.columns.categories
+        self.input_shape = tuple(splits["train"].tensors[0].shape[1:])
+        return splits
+
+    def labels(self, frame: pd.DataFrame, where: str) -> Tensor:
+        """Return the place (N,), int64, of the class of each row in `class_names`."""
+        column = dict(frame.items()).get(self.target)
+        if column is None:
+            raise ConfigError(f"{where}: column data.target={self.target} is missing")
+        codes, texts = coded(column)
+        missing = np.flatnonzero(codes < 0) + 1
+        if len(missing):
+            rows = ", ".join(map(str, missing[:5]))
+            raise ConfigError(
+                f"{where}: data.target={self.target} is missing in {len(missing)} rows: remove them (row {rows}, from 1)"
+            )
+        place = {text: number for number, text in enumerate(self.class_names)}
+        if unknown := {text: int((codes == n).sum()) for n, text in enumerate(texts) if text not in place}:
+            raise ConfigError(
+                f"{where}: data.target={self.target} has classes that training does not know: {counted(unknown)}. "
+                f"It knows {', '.join(self.class_names[:20])}"
+            )
+        return from_numpy(np.array([place[text] for text in texts])[codes])
+
+    def predict_dataloader(self) -> DataLoader:
+        """Serve the rows of `predict_path` in their order, inputs (B, F + K) without labels."""
+        frame = self.read("predict_path", [*self.columns.categorical])
+        return TensorLoader(self.columns.encode(frame, "data.predict_path"), shuffle=False, **self.loading)
+
+    def state_dict(self) -> dict[str, Any]:
+        return asdict(self.columns) | {"class_names": list(self.class_names)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Encode the rows as they were for the model of a checkpoint, in case the file has changed since."""
+        if state_dict == self.state_dict():
+            return
+        self.columns = Columns(state_dict["numeric"], state_dict["categorical"])
+        self.class_names = tuple(state_dict["class_names"])
+        self.splits = self.encode(self.read("path", [*self.columns.categorical]))
+        self.split_sha256 = split_sha256(self.splits)
+
+
+def check_names(frame: pd.DataFrame, target: str, lists: Mapping[str, Sequence[str]]) -> None:
+    """Raise ConfigError for the first name in the config that is no column of the table, or stands in two places."""
+    for key, names in {"target": [target], **lists}.items():
+        for name in names:
+            if name not in frame:
+                raise ConfigError(
+                    f"data.{key}: there is no column {name!r}{did_you_mean(str(name), frame.columns)}\n"
+                    f"The first line of the file names these: {', '.join(frame.columns[:100])}"
+                )
+            if key != "target" and name in (target, *(lists["drop"] if key == "categorical" else ())):
+                raise ConfigError(f"data.{key} must not hold {name!r}, which is in data.target or data.drop")
+
+
+def classes_of(frame: pd.DataFrame, target: str) -> tuple[str, ...]:
+    """Return the classes of the target in order: as numbers if they are, else by the alphabet."""
+    _, texts = coded(dict(frame.items())[target])
+    values = [as_number(text) for text in texts]
+    if len(texts) > 20 and None not in values and any(value and value % 1 for value in values):
+        raise ConfigError(
+            f"data.target={target} has {len(texts)} different numbers, such as {', '.join(texts[:3])}: to predict a "
+            "number is regression, and this project classifies. Make classes of it first (pandas.cut)"
+        )
+    if len(texts) < 2:
+        raise ConfigError(f"data.target={target} must have two classes or more, got {', '.join(texts) or 'none'}")
+    return tuple(texts)

@@ -1,0 +1,285 @@
+"""Tables: what is read from their files, how it is encoded and split, and which of them are refused."""
+
+import sys
+from typing import Any
+
+import pytest
+import torch
+
+pd = pytest.importorskip("pandas")
+pytest.importorskip("pyarrow")
+
+from lightning import Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from tiny_table import CITIES, rows, write
+
+from <<cookiecutter.package>>.data.table import Table
+from <<cookiecutter.package>>.engine.build import build
+from <<cookiecutter.package>>.engine.checks.splits import check_splits
+from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.run import build_model
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Return a function that writes rows, or the text of a file, and builds the data set of it."""
+
+    def made(content, target="class", name="table.csv", **settings):
+        return Table(save(tmp_path / name, content), target, batch_size=16, **settings)
+
+    return made
+
+
+def save(path, content):
+    if isinstance(content, pd.DataFrame):
+        content.to_parquet(path) if path.suffix == ".parquet" else content.to_csv(path, index=False)
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return str(path)
+
+
+def inputs_of(data):
+    return {split: dataset.tensors[0] for split, dataset in data.splits.items()}
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.parquet"])
+def test_numbers_are_standardized_by_the_training_rows_and_categories_follow_as_codes(table, name):
+    data = table(rows(), name=name)
+    inputs = inputs_of(data)
+    assert {split: len(part) for split, part in inputs.items()} == {"train": 210, "val": 30, "test": 60}
+    assert data.input_shape == (5,)  # size, age, age is missing, married, city
+    assert data.categories == (1 + len(CITIES),)
+    assert data.class_names == ("bad", "good")
+    train = inputs["train"]
+    assert torch.allclose(train[:, [0, 3]].mean(dim=0), torch.zeros(2), atol=1e-5)
+    assert torch.allclose(train[:, [0, 3]].std(dim=0, correction=0), torch.ones(2), atol=1e-4)
+    assert inputs["test"][:, 0].mean().abs() > 1e-3
+    missing = train[:, 2] == 1
+    assert missing.any()
+    assert (train[missing, 1] == 0).all()
+    assert torch.allclose(train[~missing, 1].std(correction=0), torch.ones(()), atol=1e-4)
+    assert train[:, 4].unique().tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_text_that_training_has_not_seen_is_said_and_has_the_code_of_a_missing_one(table, tmp_path, capsys):
+    new = rows().assign(city=["Bern", "Atlantis", None] * 100)
+    data = table(rows(), test_path=save(tmp_path / "test.csv", new))
+    assert inputs_of(data)["test"][:3, -1].tolist() == [1, 0, 0]
+    assert (
+        "test rows of data.test_path, column 'city': 100 with a text not seen in training, code 0: Atlantis (100)"
+        in (capsys.readouterr().out)
+    )
+
+
+@pytest.mark.parametrize(
+    ("texts", "others", "codes"),
+    [
+        ([1, 2, 3], [1.0, None, 3.0], [1, 0, 3]),
+        (["01", "02", "A1"], ["01", "02", "02"], [1, 2, 2]),
+        ([3, 20, 100], ["3", "20", " 100"], [1, 2, 3]),
+    ],
+)
+def test_a_category_is_the_same_however_another_file_writes_it(table, tmp_path, texts, others, codes):
+    new = save(tmp_path / "test.csv", rows().assign(city=others * 100))
+    data = table(rows().assign(city=texts * 100), categorical=["city"], test_path=new)
+    assert inputs_of(data)["test"][:3, -1].tolist() == codes
+
+
+def test_equal_rows_go_to_the_same_split(table):
+    copied = pd.concat([rows(), rows().head(100)])
+    copied.iloc[5, 4] = {"good": "bad", "bad": "good"}[copied.iloc[5, 4]]  # with another class too
+    parts = [{row.numpy().tobytes() for row in part} for part in inputs_of(table(copied)).values()]
+    assert len(set.union(*parts)) == sum(map(len, parts)) == len(rows())
+
+
+def test_rows_that_are_bound_to_be_equal_are_drawn_one_by_one(table):
+    data = table(rows()[["city", "married", "class"]])  # 12 different ones
+    loaders = {"train": data.train_dataloader(), "val": data.val_dataloader(), "test": data.test_dataloader()}
+    assert [len(part) for part in inputs_of(data).values()] == [210, 60, 30]
+    assert not list(check_splits(loaders, max_bytes=1e9))
+
+
+def test_columns_without_a_difference_are_left_out_and_those_that_count_rows_are_named(table, capsys):
+    data = table(rows().assign(one=1, same="x", nothing=None, id=range(300)))
+    assert data.input_shape == (6,)
+    out = capsys.readouterr().out
+    assert "left out, the same in all training rows: one, same, nothing" in out
+    assert "column 'id' numbers the rows" in out
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "table.csv is empty"),
+        ("a,b,class\n", "has no rows"),
+        ("a;b;class\n1;2;x\n", r"one column with data.separator=','.*Try 'data.separator=\";\"'"),
+        ("a,b,class\n1,2,x\n1,2\n", "line 3: 2 values, but the first line names 3 columns"),
+        ("a,b,class\n1,2,x,y\n1,2,x,y\n", "line 2: 4 values"),
+        ('a,b,class\n1,"2,x\n1,2,x\n', "each value with a separator, quote or line break in quotes"),
+        ("a,a,class\n1,2,x\n", "two columns of the same name: a"),
+        ("a,b,class\n1,é,x\n".encode("cp1252"), "is not UTF-8 .byte 0xe9.*CP1252"),
+        ("a,b,class\n1,é,x\n".encode("utf-16"), "may be UTF-16"),
+        ("1,2,x\n1,2,x\n", "there is no column 'class'\nThe first line of the file names these: 1, 2, x"),
+    ],
+)
+def test_a_file_that_is_no_such_table_is_refused(table, content, message):
+    with pytest.raises(ConfigError, match=message):
+        table(content)
+
+
+def test_half_a_parquet_file_is_refused(table, tmp_path):
+    whole = save(tmp_path / "whole.parquet", rows())
+    with pytest.raises(ConfigError, match=r"table.parquet cannot be read: .*\. Is it whole"), open(whole, "rb") as file:
+        table(file.read(5000), name="table.parquet")
+
+
+def test_a_byte_order_mark_quotes_and_spaces_are_no_part_of_the_values(table):
+    lines = [f'{n % 7}, "a, ""b""\n{n % 3}", {"yes" if n % 2 else "no"}' for n in range(60)]
+    data = table("\ufeff" + "\r\n".join(['"x, cm", y, class', *lines]))
+    assert list(data.columns.numeric) == ["x, cm"]
+    assert data.columns.categorical == {"y": [f'a, "b"\n{n}' for n in range(3)]}
+    assert data.class_names == ("no", "yes")
+
+
+COLUMNS = {
+    "dates": (pd.date_range("2026-01-01", periods=300), "holds dates"),
+    "names": ([f"name {n}" for n in range(300)], "has 300 different texts in 300 rows"),
+    "commas": ([f"{n},5" for n in range(300)], r"numbers with a comma: .* set 'data.decimal=\",\"'"),
+    "dirty": (["?", *range(299)], r"numbers and 1 other texts: '\?'"),
+    "infinite": ([float("inf")] * 20 + [0] * 280, "is infinite in 20 rows"),
+}
+
+
+@pytest.mark.parametrize(("values", "message"), COLUMNS.values(), ids=COLUMNS)
+def test_a_column_that_teaches_nothing_as_it_is_is_refused_and_can_be_dropped(table, values, message):
+    frame = rows().assign(**{"a column": values})
+    with pytest.raises(ConfigError, match=f"data.path, column 'a column' .*{message}"):
+        table(frame)
+    assert table(frame, drop=["a column"]).input_shape == (5,)
+
+
+def test_dates_and_lists_of_a_parquet_file_are_refused(table):
+    for values, kind in ((pd.date_range("2026-01-01", periods=300), "datetime64"), ([[1]] * 300, "mixed")):
+        with pytest.raises(ConfigError, match=rf"column 'new' holds neither numbers nor texts \({kind}\)"):
+            table(rows().assign(new=values), name="table.parquet")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([None, None, *"ab" * 149], r"is missing in 2 rows: remove them \(row 1, 2, from 1\)"),
+        (["a"] * 300, "must have two classes or more, got a"),
+        ([n / 7 for n in range(300)], "300 different numbers, such as .* regression"),
+        (["rare", "rare", *"ab" * 149], r"too few different rows for 3 splits .*: rare \(2\)"),
+    ],
+)
+def test_a_target_that_holds_no_classes_is_refused(table, values, message):
+    with pytest.raises(ConfigError, match=message):
+        table(rows().assign(**{"class": values}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"target": "clas"}, "data.target: there is no column 'clas'; did you mean class"),
+        ({"drop": ["sise"]}, "data.drop: there is no column 'sise'; did you mean size"),
+        ({"drop": ["class"]}, "data.drop must not hold 'class'"),
+        ({"drop": ["age"], "categorical": ["age"]}, "data.categorical must not hold 'age'"),
+        ({"val_fraction": 0.9}, "data.test_fraction=0.2 and data.val_fraction=0.9 must be above 0 and leave some rows"),
+        ({"separator": ";;"}, "data.separator must be one character, got ';;'"),
+        ({"name": "table.xlsx"}, "data.path must end in .csv"),
+        ({"test_path": "nothing.csv"}, "data.test_path must be a .csv .* nothing.csv is none"),
+    ],
+)
+def test_a_wrong_setting_is_named_by_its_key(table, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        table(rows(), **settings)
+
+
+def test_a_path_and_a_target_are_needed():
+    with pytest.raises(ConfigError, match=r"data=table needs data.path=table.csv .* and data.target="):
+        Table()
+
+
+def test_a_test_file_must_fit_the_training_rows(table, tmp_path):
+    changes = {
+        "has classes that training does not know: ugly": {"class": "ugly"},
+        "column 'size' holds 300 values that are no numbers: 'large'": {"size": "large"},
+    }
+    for message, change in changes.items():
+        with pytest.raises(ConfigError, match=f"test rows of data.test_path.* {message}"):
+            table(rows(), test_path=save(tmp_path / "test.csv", rows().assign(**change)))
+    with pytest.raises(ConfigError, match="column 'size' is missing; did you mean sizes"):
+        table(rows(), test_path=save(tmp_path / "test.csv", rows().rename(columns={"size": "sizes"})))
+
+
+def test_a_checkpoint_predicts_rows_as_it_was_trained_whatever_the_file_holds_by_then(compose_config, tmp_path):
+    new = save(tmp_path / "new.csv", rows(10, seed=1).drop(columns="class").assign(comment="extra"))
+    cfg = compose_config("model=mlp", *write("table", tmp_path), f"data.predict_path={new}")
+    data = build(cfg.data)
+    trained = build_model(cfg, data)
+    options = {
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "default_root_dir": tmp_path,
+    }
+    trainer = Trainer(max_steps=2, limit_val_batches=0, accelerator="cpu", **options)
+    trainer.fit(trained, datamodule=data)
+    trainer.save_checkpoint(tmp_path / "trained.ckpt")
+    first: Any = Trainer(**options).predict(trained, datamodule=data)
+    expected = torch.cat(first)
+    assert expected.shape == (10, 2)
+
+    changed = rows().assign(size=rows()["size"] * 3 + 5, city=rows()["city"].replace("Bern", "Rome"))
+    save(tmp_path / "table.csv", changed)
+    later = build(cfg.data)
+    assert later.categories != data.categories
+    again: Any = Trainer(**options).predict(trained, datamodule=later, ckpt_path=tmp_path / "trained.ckpt")
+    assert torch.equal(torch.cat(again), expected)
+    assert (later.columns, later.categories) == (data.columns, data.categories)
+    assert inputs_of(later)["train"][:, 0].mean() > 1
+
+
+def test_without_a_file_to_predict_the_data_can_be_printed_but_not_predicted(table):
+    data = table(rows())
+    assert "Train dataloader: size=210" in str(data)
+    with pytest.raises(MisconfigurationException, match=r"data\.predict_path must be the path of a file"):
+        data.predict_dataloader()
+
+
+def test_the_embeddings_of_a_model_learn_what_only_the_categories_tell(compose_config, tmp_path):
+    cfg = compose_config("model=mlp", *write("table", tmp_path), "data.drop=[size,age,married]")
+    torch.manual_seed(0)
+    data = build(cfg.data)
+    model: Any = build_model(cfg, data)
+    inputs, labels = data.splits["train"].tensors
+    assert data.input_shape == (1,)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(50):
+        optimizer.zero_grad()
+        model.loss(model(inputs), labels).backward()
+        optimizer.step()
+    inputs, labels = data.splits["test"].tensors
+    assert (model.eval()(inputs).argmax(dim=1) == labels).float().mean() > 0.75  # the rest is up to the size
+    assert (model.embeddings[0].weight[0] == 0).all()
+
+
+def test_a_number_type_that_rounds_the_codes_is_refused(compose_config, tmp_path):
+    cfg = compose_config("model=mlp", *write("table", tmp_path), "+model.categories=[300]")
+    model = build_model(cfg, build(cfg.data)).bfloat16()
+    with pytest.raises(ConfigError, match=r"torch\.bfloat16 cannot hold the codes .* trainer\.precision=bf16-mixed"):
+        model(torch.ones(2, 5, dtype=torch.bfloat16))
+
+
+def test_a_model_of_images_refuses_a_table(compose_config, tmp_path):
+    cfg = compose_config("model=cnn", *write("table", tmp_path))
+    with pytest.raises(ConfigError, match=r"model=cnn takes images \(C, H, W\), and this data is \(5,\)"):
+        build_model(cfg, build(cfg.data))
+
+
+def test_a_missing_package_is_one_message(compose_config, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.delitem(sys.modules, "<<cookiecutter.package>>.data.table")
+    with pytest.raises(ConfigError, match=r"data=table needs pyarrow: uv sync --extra table"):
+        build(compose_config("data=table").data)
