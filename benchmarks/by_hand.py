@@ -22,7 +22,7 @@ def mlp() -> nn.Module:
 def batches(samples: Samples, batch_size: int) -> Iterator[Samples]:
     """Yield whole batches in a new random order."""
     images, labels = samples
-    for indices in torch.randperm(len(labels))[: len(labels) // batch_size * batch_size].split(batch_size):
+    for indices in torch.randperm(len(labels), device=labels.device)[: len(labels) // batch_size * batch_size].split(batch_size):
         yield images[indices], labels[indices]
 
 
@@ -37,7 +37,7 @@ def optimizer_and_schedule(model: nn.Module, num_steps: int) -> tuple:
 
 
 def loop(model: nn.Module, samples: Samples, batch_size: int, epochs: int, limit: int | None = None) -> list[float]:
-    """Train and return the seconds of each epoch, of `limit` batches at most."""
+    """Train on the device of the samples and return the seconds of each epoch, of `limit` batches at most."""
     num_batches = min(limit or 10**9, len(samples[1]) // batch_size)
     optimizer, schedule = optimizer_and_schedule(model, epochs * num_batches)
     loss_of, seconds = nn.CrossEntropyLoss(), []
@@ -52,6 +52,8 @@ def loop(model: nn.Module, samples: Samples, batch_size: int, epochs: int, limit
             nn.utils.clip_grad_norm_(model.parameters(), CLIP)
             optimizer.step()
             schedule.step()
+        if samples[0].is_cuda:
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
     return seconds
 

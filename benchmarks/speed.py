@@ -25,7 +25,7 @@ from pathlib import Path
 
 from cookiecutter.main import cookiecutter
 
-ROWS = ("step", "resnet", "loader", "image_folder", "memory", "validation", "start")
+ROWS = ("step", "resnet", "loader", "image_folder", "memory", "validation", "start", "gpu")
 MLP = ["model=mlp", "model.hidden_sizes=[64,128,64]", "model.dropout=0.0", "data.batch_size=64", "data.val_fraction=0.01"]
 
 
@@ -98,8 +98,8 @@ def composed(folder: Path, *overrides: str):
         return compose("train", overrides=[*common, *overrides])
 
 
-def epochs_of_project(folder: Path, overrides: list[str]) -> float:
-    """Train as `python train.py` does and return the mean seconds of an epoch's steps, without its validation."""
+def epochs_of_project(folder: Path, overrides: list[str], first: int = 0) -> float:
+    """Train as `python train.py` does and return the mean seconds of an epoch's steps, from the `first`, without validation."""
     import lightning
     from my_project.engine.run import train
     from my_project.models.classifier import Classifier
@@ -124,7 +124,7 @@ def epochs_of_project(folder: Path, overrides: list[str]) -> float:
     Classifier.configure_callbacks = lambda self: [clock]
     with contextlib.redirect_stdout(io.StringIO()):
         train(composed(folder, *overrides))
-    return statistics.mean(clock.seconds)
+    return statistics.mean(clock.seconds[first:])
 
 
 def step(folder: Path, pairs: int) -> Iterator[tuple]:
@@ -154,7 +154,7 @@ def resnet(folder: Path, pairs: int) -> Iterator[tuple]:
 
     (folder / "cifar10").mkdir()
     files = tiny_official_images.write("cifar10", folder / "cifar10")
-    overrides = [*files, "model=resnet", "trainer.max_epochs=1", "trainer.limit_train_batches=6", "trainer.limit_val_batches=1"]
+    overrides = [*files, "model=resnet", "trainer.max_epochs=1", "+trainer.limit_train_batches=6", "+trainer.limit_val_batches=1"]
     overrides += ["data.batch_size=128", "data.augment={}"]
     cfg = composed(folder, *overrides)
     data = build(cfg.data)
@@ -339,6 +339,36 @@ runpy.run_path("train.py", run_name="__main__")
         done = subprocess.run(command, capture_output=True, text=True, cwd=folder / "my-project")
         seconds.append(float(done.stdout.split("seconds ")[1].split()[0]))
     yield "seconds from train.py to the first training step, beyond `import lightning`", "3", seconds[1:]
+
+
+def gpu(folder: Path, pairs: int) -> Iterator[tuple]:
+    """ResNet-18 on 50 000 images on the GPU: bf16-mixed, channels_last, compiled; the second and third epoch."""
+    import by_hand
+    import tiny_official_images
+    import torch
+    from my_project.engine.build import build
+    from my_project.engine.run import build_model
+
+    if not torch.cuda.is_available():
+        print("gpu: not run, there is none")
+        return
+    (folder / "gpu").mkdir()
+    splits = [tiny_official_images.samples("cifar10", n, seed=n) for n in (50_000, 10_000)]
+    files = [*tiny_official_images.write_samples("cifar10", folder / "gpu", *splits), "data.batch_size=512"]
+    overrides = [*files, "model=resnet", "model.compile=true", "trainer.max_epochs=3", "trainer.accelerator=gpu"]
+    overrides += ["trainer.precision=bf16-mixed", "data.augment={}", "data.val_fraction=0.01"]
+    cfg = composed(folder, *overrides)
+    data = build(cfg.data)
+    images, labels = (tensor.cuda() for tensor in data.splits["train"][torch.arange(len(data.splits["train"]))])
+
+    def by_hand_on_gpu() -> float:
+        model = build_model(cfg, data).cuda().to(memory_format=torch.channels_last)
+        model.compile()
+        with torch.autocast("cuda", torch.bfloat16):
+            return statistics.mean(by_hand.loop(model, (images, labels), 512, epochs=3)[1:])
+
+    project, loop = in_turn(pairs, lambda: epochs_of_project(folder, overrides, first=1), by_hand_on_gpu)
+    yield "ResNet-18 on a GPU, images per second, against a hand-written loop", "at least 0.95", ratios(loop, project)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The generated project installs, its own tests pass on both versions of Hydra, and the README's commands work."""
 
+import importlib
 import os
 import re
 import shlex
@@ -15,10 +16,13 @@ UV = [sys.executable, "-m", "uv"]
 
 
 @pytest.mark.parametrize(
-    ("hydra", "warning"),
-    [("1.3.8", "hydra.errors.Hydra14MigrationWarning"), ("1.4.0rc3", "hydra.errors.Hydra15MigrationWarning")],
+    ("hydra", "warning", "tests"),
+    [
+        ("1.3.8", "hydra.errors.Hydra14MigrationWarning", ["tests"]),
+        ("1.4.0rc3", "hydra.errors.Hydra15MigrationWarning", ["tests/test_configs.py", "tests/test_train.py"]),
+    ],
 )
-def test_the_projects_own_tests_pass_with_hydras_warnings_as_errors(tmp_path, hydra, warning):
+def test_the_projects_own_tests_pass_with_hydras_warnings_as_errors(tmp_path, hydra, warning, tests):
     project = generate(tmp_path)
     library = tmp_path / "hydra"
     subprocess.run(
@@ -30,7 +34,9 @@ def test_the_projects_own_tests_pass_with_hydras_warnings_as_errors(tmp_path, hy
     git = ["git", "-C", project, "-c", "user.name=test", "-c", "user.email=test@example.com"]
     for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
         subprocess.run([*git, *arguments], check=True)
-    subprocess.run([sys.executable, "-m", "pytest", "-q", "-W", f"error::{warning}"], cwd=project, env=env, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", f"error::{warning}", *tests], cwd=project, env=env, check=True
+    )
     # The scripts themselves, from composing to building, warn of nothing either.
     finished = capture(project, "train.py", "trainer=debug", env=env)
     assert (finished.returncode, finished.stderr) == (0, "")
@@ -92,6 +98,15 @@ def test_the_readmes_recipes_work(tmp_path, run_scripts):
     metric = re.search(r"```yaml\nmetrics:\n(.*?)```", text, re.DOTALL).group(1)
     config = project / "configs" / "train.yaml"
     config.write_text(config.read_text().replace("metrics: #", f"metrics:\n{metric}#", 1))
+    import timm
+    import torch
+
+    sys.path.append(str(project / "tests"))
+    for name, folder in (("image_folder", "."), ("table", "."), ("cifar10", "data_files")):  # what the commands name
+        (project / folder).mkdir(exist_ok=True)
+        module = importlib.import_module({"cifar10": "tiny_official_images"}.get(name, f"tiny_{name}"))
+        module.write(name, project / folder)
+    torch.save(timm.create_model("resnet18").state_dict(), project / "resnet18.pth")
     commands = [
         shlex.split(line.replace("python ", ""), comments=True)
         for line in re.findall(r"^(?:python (?:train|evaluate|doctor).*)$", text, re.MULTILINE)
@@ -103,7 +118,7 @@ def test_the_readmes_recipes_work(tmp_path, run_scripts):
 
     def shortened(command):
         own_length = command[0] != "train.py" or "trainer=debug" in command
-        return command if own_length else [*command, "trainer.max_epochs=1"]
+        return command if own_length else [*command, "trainer.max_epochs=1", "+trainer.limit_train_batches=2"]
 
     commands = first + [shortened(command) for command in commands]
     for command, result in zip(commands, run_scripts(project, *commands), strict=True):

@@ -141,15 +141,17 @@ def count_source_lines(source):
 def test_the_project_stays_small(project):
     python = [path for path in files_of(project) if path.suffix == ".py" and "tests" not in path.parts]
     looking = [path for path in python if {"checks", "doctor.py", "doctor_report.py"} & set(path.parts)]
+    owned = [path for path in python if {"data", "models"} & set(path.parts)]
     lines = {path: count_source_lines(path.read_text()) for path in python}
-    assert sum(lines.values()) - sum(lines[path] for path in looking) < 1350
+    assert sum(lines[path] for path in python if path not in looking + owned) < 1250
+    assert sum(lines[path] for path in owned) < 1550
     assert sum(lines[path] for path in looking) < 3400
-    assert len([path for path in files_of(project) if path.suffix in (".yaml", ".yml")]) < 25
+    assert len([path for path in files_of(project) if path.suffix in (".yaml", ".yml")]) < 33
     assert len((project / "train.py").read_text().splitlines()) < 60
     assert max(len(path.read_text().splitlines()) for path in python) <= 200
 
 
 def test_the_test_environment_has_what_the_project_depends_on(project):
-    project_needs = tomllib.loads((project / "pyproject.toml").read_text())["project"]["dependencies"]
+    metadata = tomllib.loads((project / "pyproject.toml").read_text())["project"]
     environment = tomllib.loads((TEMPLATE / "pyproject.toml").read_text())["dependency-groups"]["dev"]
-    assert set(project_needs) <= set(environment)
+    assert set(metadata["dependencies"]).union(*metadata["optional-dependencies"].values()) <= set(environment)

@@ -113,6 +113,6 @@ def test_a_gpu_that_torch_is_not_built_for_is_said(tmp_path, monkeypatch):
 )
 def test_the_verdict_names_what_takes_the_time(loader, bare_loop, trainer, expected):
     assert (
-        speed.verdict({"loader": loader, "bare_loop": bare_loop, "trainer": trainer}, num_workers=0)["verdict"]
+        speed.judge({"loader": loader, "bare_loop": bare_loop, "trainer": trainer}, num_workers=0)["verdict"]
         == expected
     )

@@ -267,7 +267,7 @@ def test_a_folder_that_is_no_run_is_left_alone(compose_config):
 
 
 def test_a_run_continued_without_exact_resume_keeps_its_rows(compose_config, stopped_at):
-    overrides = [*CPU, *DROPOUT, "callbacks.exact_resume=null"]
+    overrides = [*CPU, *DROPOUT, "callbacks.exact_resume=null", "trainer.log_every_n_steps=10"]
     cfg = compose_config(*overrides)
     stopped_at(cfg, 40)
     rows = (Path(cfg.run_dir) / "metrics.csv").read_text()

@@ -29,7 +29,7 @@ from <<cookiecutter.package>>.engine.console import be_quiet, say
 from <<cookiecutter.package>>.engine.doctor_report import table, write_report
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.provenance import versions
-from <<cookiecutter.package>>.engine.run import best_checkpoint, set_seed
+from <<cookiecutter.package>>.engine.run import best_checkpoint, set_matmul_precision, set_seed
 from <<cookiecutter.package>>.engine.run_folder import open_run
 
 DATA_SECONDS = 5.0  # for the whole data set
@@ -70,6 +70,7 @@ def look(cfg: DictConfig, checks: TrainingChecks) -> dict[str, Any] | None:
     check_blocks(cfg)
     findings.report(check_build(cfg.trainer.accelerator, installed_gpu()), "build")
     check_accelerator(cfg.trainer.accelerator)
+    set_matmul_precision(cfg)
     data = build(cfg.data)
     model = new_model(cfg, data)
     say("training for two epochs, and testing ...")

@@ -52,3 +52,19 @@ def change(batch: Any, **changes: Callable[[Tensor], Tensor]) -> Any:
 def without_content(inputs: Tensor) -> Tensor:
     """Return zeros; for tokens, which zero may end, the first sample again and again."""
     return torch.zeros_like(inputs) if inputs.is_floating_point() else inputs[:1].expand_as(inputs).clone()
+
+
+def augmented_once(hook: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
+    """Return a hook that gives one batch again and again: what is augmented anew each time is not learnt by heart."""
+    first: list[Any] = []
+
+    def same(batch: Any, dataloader_idx: int) -> Any:
+        if not first:
+            first.append(hook(batch, dataloader_idx))
+        return copy_of(first[0])
+
+    return same
+
+
+def copy_of(batch: Any) -> Any:
+    return tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, batch)

@@ -7,19 +7,13 @@ from typing import Any
 
 import torch
 from lightning import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
-from .changed_batch import change, labels_of, one_batch, without_content
+from .changed_batch import augmented_once, change, copy_of, labels_of, one_batch, without_content
 from .finding import Finding
-from .trial import (
-    Batches,
-    Trial,
-    new_model,
-    run_trial,
-    with_loader,
-)
+from .trial import Batches, Trial, new_model, run_trial, with_loader
 
 NUM_STEPS, SECONDS = 200, 10.0  # for one batch
 WARMUP = 20  # steps: the peak learning rate at once is too much for some models
@@ -188,11 +182,14 @@ def attempt(
 
     def copies() -> Iterator[Any]:
         while True:
-            yield tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, batch)
+            yield copy_of(batch)
 
     trial = ByHeart(getattr(data, "num_classes", None), num_steps, adam)
+    data = with_loader(data, Batches(copies, num_steps + 1))
+    if is_overridden("on_after_batch_transfer", data):
+        vars(data)["on_after_batch_transfer"] = augmented_once(data.on_after_batch_transfer)
     with torch.compiler.set_stance("force_eager"):
-        run_trial(cfg, with_loader(data, Batches(copies, num_steps + 1)), model, trial, accumulate_grad_batches=1)
+        run_trial(cfg, data, model, trial, accumulate_grad_batches=1)
     return trial
 
 

@@ -114,7 +114,9 @@ def measure_speed(cfg: DictConfig, data: LightningDataModule) -> dict[str, Any] 
     rounds = Rounds(endless(loader))
     run_trial(cfg, with_loader(data, Batches(lambda: endless(data.train_dataloader()), 10**6)), model, rounds)
     rates = {name: round(median(values[1:] or values), 1) for name, values in rounds.rates.items()}
-    return {**rates, "peak_memory_mib": peak_memory(), **verdict(rates, getattr(loader, "num_workers", 0))}
+    memory, verdict = peak_memory(), judge(rates, getattr(loader, "num_workers", 0))
+    verdict["text"] += f"; peak memory {memory:,.0f} MiB" if memory else ""
+    return {**rates, "peak_memory_mib": memory, **verdict}
 
 
 def endless(loader: Any) -> Iterator[Any]:
@@ -122,7 +124,7 @@ def endless(loader: Any) -> Iterator[Any]:
         yield from loader
 
 
-def verdict(rates: dict[str, float], num_workers: int) -> dict[str, str]:
+def judge(rates: dict[str, float], num_workers: int) -> dict[str, str]:
     """Say what takes the time, from samples per second.
 
     Without workers the loader and the network take turns: more than half of the time is much. Workers load meanwhile: then

@@ -13,6 +13,7 @@ from .finding import Finding
 from .samples import Samples, loaders_of, paths_of, rows_of, samples_of
 
 NAMED = 5  # samples named in a message
+COLUMNS = 64  # numbers: those of a sample of more, such as an image, are taken to have the same values
 FEW = 16  # numbers: two samples of fewer may be equal by chance
 CHUNK = 2**16  # words hashed at once, to stay in the cache
 SPREAD = np.uint64(0x9E3779B97F4A7C15)  # odd: no bit of a word is lost (Knuth, The Art of Computer Programming 3, 6.4)
@@ -74,11 +75,13 @@ def may_be_equal_by_chance(rows: list[np.ndarray], pairs: int) -> bool:
     """Say whether so few different samples can be made of the numbers that occur, that some are bound to be equal."""
     capacity = 0.0  # natural logarithm of the number of different samples
     for array in rows:
-        values = array.ravel()[:: -(-array.size // 10_000) or 1]
-        distinct = len(np.unique(values))
-        if distinct > 0.9 * len(values):
-            return False  # continuous
-        capacity += array[:1].size * math.log(distinct)
+        table = array.reshape(len(array), -1)[:: -(-len(array) // 10_000) or 1]
+        for columns in table.T if table.shape[1] <= COLUMNS else [table]:
+            values = columns.ravel()[:: -(-columns.size // 10_000) or 1]
+            distinct = len(np.unique(values))
+            if distinct > 0.9 * len(values):
+                return False  # continuous
+            capacity += array[:1].size / (1 if columns is table else table.shape[1]) * math.log(distinct)
     return capacity < math.log(100 * pairs)
 
 

@@ -103,7 +103,7 @@ def loggers(cfg: DictConfig) -> list[Logger]:
 def new_model(cfg: DictConfig, data: LightningDataModule) -> LightningModule:
     """Build the model as train.py does: the same seed, the same start."""
     set_seed(cfg)
-    model = build_model(cfg, data)
+    model = build_model(cfg, data, from_checkpoint=cfg.checkpoint is not None)
     if cfg.checkpoint is not None:
         load_weights(model, cfg.checkpoint)
     return model
