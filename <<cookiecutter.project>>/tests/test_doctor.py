@@ -63,6 +63,13 @@ def test_a_model_that_does_not_look_at_its_inputs_is_found_and_what_is_intended_
     assert "remedy  follow the inputs" in capsys.readouterr().out
 
 
+def test_augmented_images_are_learnt_by_heart_and_black_ones_are_not(compose_config, choose):
+    values = ("name=learning", "model=mlp", "model.dropout=0", "trainer.accelerator=cpu", "optimizer.lr=1e-2")
+    cfg = compose_config(*choose("data=cifar10"), *values, "data.augment.crop.padding=16")
+    data = build(cfg.data)
+    assert check_learning(cfg, data, build_model(cfg, data)) == {"one_batch": [], "zero_inputs": []}
+
+
 def test_a_seed_in_the_code_and_a_tiny_learning_rate_are_found(compose_config, monkeypatch):
     values = ("name=learning", "model=mlp", "model.dropout=0", "trainer.accelerator=cpu", "optimizer=sgd")
     cfg = compose_config(*values, "optimizer.lr=1e-6", "data.seed=0")

@@ -54,13 +54,13 @@ def without_content(inputs: Tensor) -> Tensor:
     return torch.zeros_like(inputs) if inputs.is_floating_point() else inputs[:1].expand_as(inputs).clone()
 
 
-def augmented_once(hook: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
+def only_once(hook: Callable[[Any, int], Any], **changes: Callable[[Tensor], Tensor]) -> Callable[[Any, int], Any]:
     """Return a hook that gives one batch again and again: what is augmented anew each time is not learnt by heart."""
     first: list[Any] = []
 
     def same(batch: Any, dataloader_idx: int) -> Any:
         if not first:
-            first.append(hook(batch, dataloader_idx))
+            first.append(change(hook(batch, dataloader_idx), **changes))
         return copy_of(first[0])
 
     return same

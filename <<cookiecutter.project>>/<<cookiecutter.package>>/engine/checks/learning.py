@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig
 from torch import Tensor
 
-from .changed_batch import augmented_once, change, copy_of, labels_of, one_batch, without_content
+from .changed_batch import change, copy_of, labels_of, one_batch, only_once, without_content
 from .finding import Finding
 from .trial import Batches, Trial, new_model, run_trial, with_loader
 
@@ -125,7 +126,7 @@ def check_learning(cfg: DictConfig, data: LightningDataModule, model: LightningM
     found = {"one_batch": list(check_one_batch(own, best))}
     if uses_labels and best.accuracy is not None:
         num_steps = 2 * len(best.losses)
-        blank = attempt(cfg, data, change(batch, inputs=without_content), num_steps=num_steps, adam=best.adam)
+        blank = attempt(cfg, data, batch, num_steps=num_steps, adam=best.adam, blank=True)
         found["zero_inputs"] = list(check_zero_inputs(best, blank))
     return found
 
@@ -140,9 +141,7 @@ def check_one_batch(own: ByHeart, best: ByHeart) -> Iterator[Finding]:
             "optimizer",
             f"one batch is not learnt by heart: {own.story}; Adam with a learning rate of 1e-3 learns it",
             "the whole data set is learnt no better than one batch",
-            "raise optimizer.lr"
-            if abs(own.fallen) < 0.1
-            else "lower optimizer.lr, or look at the optimizer's other values",
+            "raise optimizer.lr" if abs(own.fallen) < 0.1 else "lower optimizer.lr, or look at its other values",
             warning=abs(own.fallen) >= 0.1,
         )
     else:
@@ -172,22 +171,25 @@ def check_zero_inputs(real: ByHeart, blank: ByHeart) -> Iterator[Finding]:
 
 
 def attempt(
-    cfg: DictConfig, data: LightningDataModule, batch: Any, *, num_steps: int = NUM_STEPS, adam: bool = False
+    cfg: DictConfig,
+    data: LightningDataModule,
+    batch: Any,
+    *,
+    num_steps: int = NUM_STEPS,
+    adam: bool = False,
+    blank: bool = False,
 ) -> ByHeart:
-    """Train a fresh model on one batch; with Adam in place of its own optimizer if asked to."""
+    """Train a fresh model on one batch; with Adam in place of its own optimizer, or on blank inputs, if asked to."""
     model = new_model(cfg, data)
     if adam:
         trainable = [p for p in model.parameters() if p.requires_grad]
         vars(model)["configure_optimizers"] = lambda: torch.optim.Adam(trainable, lr=1e-3)
-
-    def copies() -> Iterator[Any]:
-        while True:
-            yield copy_of(batch)
-
+    changes = {"inputs": without_content} if blank else {}
+    batch = change(batch, **changes)
     trial = ByHeart(getattr(data, "num_classes", None), num_steps, adam)
-    data = with_loader(data, Batches(copies, num_steps + 1))
+    data = with_loader(data, Batches(lambda: map(copy_of, repeat(batch)), num_steps + 1))
     if is_overridden("on_after_batch_transfer", data):
-        vars(data)["on_after_batch_transfer"] = augmented_once(data.on_after_batch_transfer)
+        vars(data)["on_after_batch_transfer"] = only_once(data.on_after_batch_transfer, **changes)
     with torch.compiler.set_stance("force_eager"):
         run_trial(cfg, data, model, trial, accumulate_grad_batches=1)
     return trial
