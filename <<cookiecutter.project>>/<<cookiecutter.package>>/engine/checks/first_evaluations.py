@@ -1,5 +1,6 @@
 """Watch the first evaluations of each stage: sanity check, validation, test, predict."""
 
+import math
 from collections.abc import Callable
 from copy import copy
 from functools import partial
@@ -36,6 +37,8 @@ class FirstEvaluations:
         self.loaders: dict[str, Any] = {}
         self.left: dict[str, Any] = {}  # what the sanity check has changed: lists, numbers, counts of metrics
         self.stages: dict[str, dict[int, str]] = {}  # by stage, the metrics that were updated in it
+        self.judged: set[int] = set()  # modules that have been called again to see whether they are random
+        self.compared: set[str] = set()  # splits
         self.runs = 0
 
     def know(self, split: str, loader: Any) -> None:
@@ -54,7 +57,7 @@ class FirstEvaluations:
         """Run an evaluation and report what was wrong in it."""
         model: Any = trainer.lightning_module
         before, kept = state_of(model), kept_values(model)
-        watch = BatchWatch(model, self.passes, SPLITS.get(stage))
+        watch = BatchWatch(model, loop, self.passes, SPLITS.get(stage))
         trainer.callbacks = [watch, *trainer.callbacks]
         watch.record.start()
         watch.calls.tracer.start()
@@ -93,7 +96,10 @@ class FirstEvaluations:
         model: Any = trainer.lightning_module
         modes = [*watch.calls.findings, *check_eval_mode(model, watch.calls, stage)]
         vars(watch.calls).update(watch.last)
-        modes = modes or ([] if self.runs else [*check_random(trainer, model, watch.calls, stage)])
+        entry = watch.calls.entry
+        if not modes and entry is not None and id(entry.module) not in self.judged:
+            modes = [*check_random(trainer, model, watch.calls, stage)]
+            self.judged.add(id(entry.module))
         left = [*check_left_behind(model, before, stage)]
         if any(finding.rule in ("eval_mode", "registered") for finding in modes):  # a changed buffer follows from it
             left = [finding for finding in left if finding.rule != "unchanged"]
@@ -105,7 +111,9 @@ class FirstEvaluations:
         found = list(check_shared(self.stages))
         if split:
             num_classes = getattr(getattr(trainer, "datamodule", None), "num_classes", None)
-            found += check_data(self.loaders, num_classes, overfit=bool(trainer.overfit_batches))
+            if split not in self.compared:
+                found += check_data(self.loaders, num_classes, overfit=bool(trainer.overfit_batches))
+            self.compared |= {split}
         if not found and split and trainer.world_size == 1:
             size = sized_len(self.loaders[split])
             found += (
@@ -120,7 +128,8 @@ class FirstEvaluations:
 class BatchWatch(Callback):
     """Sees the batches of one evaluation."""
 
-    def __init__(self, model: Any, passes: Passes, split: str | None) -> None:
+    def __init__(self, model: Any, loop: Any, passes: Passes, split: str | None) -> None:
+        self.loop = loop
         self.calls, self.record = CallWatch(model, Tracer()), MetricRecord(model)
         self.passes, self.split = passes, split
         self.batches = 0
@@ -144,7 +153,7 @@ class BatchWatch(Callback):
         self.record.see(self.calls)
         if self.batches <= TRACED:
             self.last = {name: copy(getattr(self.calls, name)) for name in ("entry", "losses", "batch", "batch_size")}
-        else:
+        elif not self.batches < sum(self.loop.max_batches) < math.inf:
             self.calls.tracer.start()  # for the hooks after the last batch
 
     def on_validation_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *args: Any, **kwargs: Any) -> None:

@@ -72,10 +72,10 @@ class TrainingChecks(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.num_classes = getattr(getattr(trainer, "datamodule", None), "num_classes", None)
-        self.overfit = bool(trainer.overfit_batches)
-        self.passes = self.evaluations.passes
+        self.overfit, self.passes = bool(trainer.overfit_batches), self.evaluations.passes
         self.evaluations.know("train", trainer.train_dataloader)
         found = check_data(self.evaluations.loaders, self.num_classes, overfit=self.overfit)
+        self.evaluations.compared |= self.evaluations.loaders.keys()
         self.findings.report(found, *(["labels"] if self.num_classes else []), "splits")
         self.first_epoch, self.schedulers = trainer.current_epoch, steps_taken(trainer)
         self.epochs_before = trainer.fit_loop.epoch_progress.current.completed

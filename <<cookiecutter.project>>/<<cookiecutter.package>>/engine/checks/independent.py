@@ -27,7 +27,7 @@ def check_independent(trainer: Trainer, model: LightningModule, calls: CallWatch
     entry, size = calls.entry, calls.batch_size
     if entry is None or size < 2 or not any(is_rows(leaf, size) for leaf in tree_leaves((entry.args, entry.kwargs))):
         return
-    arguments = tree_map(lambda leaf: leaf[:ENOUGH] if is_rows(leaf, size) else leaf, (entry.args, entry.kwargs))
+    arguments = few_samples(calls)
     size = min(size, ENOUGH)
     half = size // 2
     kept = [(slice(None, half), slice(None, size - half)), (slice(-half, None), slice(half - size, None))]
@@ -56,6 +56,13 @@ def check_independent(trainer: Trainer, model: LightningModule, calls: CallWatch
                     "and for a softmax, mean or norm over dim 0",
                 )
                 return
+
+
+def few_samples(calls: CallWatch) -> Any:
+    """Return the arguments, positional and named, of the call that was watched, for its first samples."""
+    assert calls.entry is not None
+    whole = calls.entry.args, calls.entry.kwargs
+    return tree_map(lambda leaf: leaf[:ENOUGH] if is_rows(leaf, calls.batch_size) else leaf, whole)
 
 
 @dataclass
