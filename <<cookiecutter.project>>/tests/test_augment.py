@@ -1,5 +1,7 @@
 """Augmentation changes each image in its own way, in training only; normalization is the same everywhere."""
 
+from typing import Any
+
 import pytest
 import torch
 from lightning import LightningModule, Trainer
@@ -126,7 +128,8 @@ def test_a_mean_for_other_channels_is_refused():
 def test_the_loader_takes_the_rows_of_a_subset_and_keeps_their_layout(layout):
     images, labels = random_images(layout=layout), torch.arange(64)
     chosen = torch.arange(0, 64, 3)
-    loader = TensorLoader(Subset(TensorDataset(images, labels), chosen), 8, shuffle=True, seed=0)
+    subset: Any = Subset(TensorDataset(images, labels), chosen)  # type: ignore[arg-type]
+    loader = TensorLoader(subset, 8, shuffle=True, seed=0)
     batches = list(loader)
     assert [len(batch) for _, batch in batches] == [8, 8]
     for batch, places in batches:

@@ -1,5 +1,7 @@
 """The digits: their range, their split, and the loader that serves them."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.utils.data import TensorDataset
@@ -9,7 +11,7 @@ from <<cookiecutter.package>>.engine.loader import TensorLoader
 
 
 def test_the_splits_have_the_promised_sizes_range_and_proportions():
-    splits = Digits().splits
+    splits: Any = Digits().splits
     assert {name: len(dataset) for name, dataset in splits.items()} == {"train": 1149, "val": 288, "test": 360}
     for dataset in splits.values():
         images, labels = dataset.tensors

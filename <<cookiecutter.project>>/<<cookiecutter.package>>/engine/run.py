@@ -138,7 +138,7 @@ def build_model(cfg: DictConfig, data: LightningDataModule, *, from_checkpoint: 
     """Build the model of the config for the shape of the data; `from_checkpoint`: its weights come from there afterwards."""
     shape = {name: getattr(data, name) for name in SHAPE if hasattr(data, name)}
     training = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in TRAINING if cfg[name]}
-    block = OmegaConf.to_container(cfg.model, resolve=True)
+    block: Any = OmegaConf.to_container(cfg.model, resolve=True)
     if from_checkpoint and "weights" in block:
         block["weights"] = None  # neither a download nor a file is needed
     return build(block, recursive=False, **shape, **training)
