@@ -1,6 +1,5 @@
 """The generated project installs, its own tests pass on both versions of Hydra, and the README's commands work."""
 
-import importlib
 import os
 import re
 import shlex
@@ -13,6 +12,24 @@ from conftest import TEMPLATE, capture, generate
 
 pytestmark = pytest.mark.slow
 UV = [sys.executable, "-m", "uv"]
+
+# What the commands of the project's README name: images, table.csv, CIFAR-10 and weights.
+FILES = """
+import sys
+from pathlib import Path
+
+import timm
+import torch
+
+sys.path.append("tests")
+import tiny_image_folder, tiny_official_images, tiny_table
+
+Path("data_files").mkdir()
+tiny_image_folder.write("image_folder", Path())
+tiny_table.write("table", Path())
+tiny_official_images.write("cifar10", Path("data_files"))
+torch.save(timm.create_model("resnet18").state_dict(), "resnet18.pth")
+"""
 
 
 @pytest.mark.parametrize(
@@ -98,15 +115,8 @@ def test_the_readmes_recipes_work(tmp_path, run_scripts):
     metric = re.search(r"```yaml\nmetrics:\n(.*?)```", text, re.DOTALL).group(1)
     config = project / "configs" / "train.yaml"
     config.write_text(config.read_text().replace("metrics: #", f"metrics:\n{metric}#", 1))
-    import timm
-    import torch
-
-    sys.path.append(str(project / "tests"))
-    for name, folder in (("image_folder", "."), ("table", "."), ("cifar10", "data_files")):  # what the commands name
-        (project / folder).mkdir(exist_ok=True)
-        module = importlib.import_module({"cifar10": "tiny_official_images"}.get(name, f"tiny_{name}"))
-        module.write(name, project / folder)
-    torch.save(timm.create_model("resnet18").state_dict(), project / "resnet18.pth")
+    written = capture(project, "-c", FILES)
+    assert written.returncode == 0, written.stderr
     commands = [
         shlex.split(line.replace("python ", ""), comments=True)
         for line in re.findall(r"^(?:python (?:train|evaluate|doctor).*)$", text, re.MULTILINE)

@@ -11,6 +11,7 @@ import torch
 from conftest import summary_of
 from torch.utils.data import DataLoader
 
+from <<cookiecutter.package>>.data import tensor_data
 from <<cookiecutter.package>>.data.digits import Digits
 from <<cookiecutter.package>>.engine.build import find
 from <<cookiecutter.package>>.engine.errors import ConfigError, Preempted
@@ -286,7 +287,7 @@ def test_a_lost_metrics_csv_does_not_stop_a_run(interrupted, rows):
 
 def test_data_that_has_changed_is_refused(interrupted, monkeypatch):
     _, again = interrupted
-    monkeypatch.setattr("<<cookiecutter.package>>.data.tensor_data.split_sha256", lambda splits: "other")
+    monkeypatch.setattr(tensor_data, "split_sha256", lambda splits: "other")
     with pytest.raises(ConfigError, match="data has changed since the run"):
         train(again())
 

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from <<cookiecutter.package>>.data.official_images import OfficialImages, PublishedFile, Samples, check_labels, places, reading
+from .official_images import OfficialImages, PublishedFile, Samples, check_labels, places, reading
 
 # All that a pickled array needs, of numpy 1 and 2.
 ARRAY = {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")} | {

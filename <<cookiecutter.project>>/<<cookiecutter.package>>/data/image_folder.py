@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
-from <<cookiecutter.package>>.data.class_folders import LAYOUT, ImageFile, check_classes, find_images, folder_sha256, share_out
 from <<cookiecutter.package>>.data.image_cache import ImageCache
 from <<cookiecutter.package>>.data.image_data import ImageData
 from <<cookiecutter.package>>.data.read_image import Unreadable, read_image
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
+
+from .class_folders import LAYOUT, ImageFile, check_classes, find_images, folder_sha256, share_out
 
 
 class ImageFolder(ImageData):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from <<cookiecutter.package>>.data.official_images import OfficialImages, PublishedFile, Samples, check_labels, places, reading
+from .official_images import OfficialImages, PublishedFile, Samples, check_labels, places, reading
 
 
 class MNIST(OfficialImages):
