@@ -33,9 +33,8 @@ def read_image(path: Path, size: int, channels: int) -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
-            image.draft(
-                None, (2 * size, 2 * size)
-            )  # a JPEG many times larger is decoded at a half, a quarter, an eighth
+            # A JPEG many times larger is decoded at a half, a quarter or an eighth.
+            image.draft(None, (2 * size, 2 * size))
             upright = ImageOps.exif_transpose(image)
             square = ImageOps.fit(on_white(eight_bits(upright)), (size, size), Image.Resampling.BICUBIC)
             return np.asarray(square.convert("RGB" if channels == 3 else "L")).reshape(size, size, channels)
