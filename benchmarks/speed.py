@@ -170,6 +170,15 @@ def resnet(folder: Path, pairs: int) -> Iterator[tuple]:
     yield "(the same, the loop on images whose memory is (C, H, W))", "-", ratios(project, contiguous)
 
 
+def seconds_per_sample(data) -> float:
+    """Take every training batch once, as float32, normalized."""
+    began, number = time.perf_counter(), 0
+    for batch in data.train_dataloader():
+        images, _ = data.on_after_batch_transfer(batch, 0)
+        number += len(images)
+    return (time.perf_counter() - began) / number
+
+
 def loader(folder: Path, pairs: int) -> Iterator[tuple]:
     """Every training batch once, as float32, normalized: samples per second against torchvision's data set."""
     from my_project.engine.build import build
@@ -184,13 +193,6 @@ def loader(folder: Path, pairs: int) -> Iterator[tuple]:
     change = transforms.Compose([transforms.ToTensor(), transforms.Normalize([0.5], [0.25])])
     dataset = MNIST(folder / "mnist", train=True, transform=change)
 
-    def ours() -> float:
-        began, number = time.perf_counter(), 0
-        for batch in data.train_dataloader():
-            images, _ = data.on_after_batch_transfer(batch, 0)
-            number += len(images)
-        return (time.perf_counter() - began) / number
-
     def torchvision(num_workers: int) -> float:
         began, number = time.perf_counter(), 0
         for images, _ in DataLoader(dataset, batch_size=64, shuffle=True, num_workers=num_workers):
@@ -199,7 +201,7 @@ def loader(folder: Path, pairs: int) -> Iterator[tuple]:
                 break
         return (time.perf_counter() - began) / number
 
-    alone, none, two = in_turn(pairs, ours, lambda: torchvision(0), lambda: torchvision(2))
+    alone, none, two = in_turn(pairs, lambda: seconds_per_sample(data), lambda: torchvision(0), lambda: torchvision(2))
     best = [min(a, b) for a, b in zip(none, two, strict=True)]
     yield "loader alone, samples per second, against torchvision in a DataLoader", "at least 25", ratios(best, alone)
 
@@ -229,20 +231,13 @@ def image_folder(folder: Path, pairs: int) -> Iterator[tuple]:
     change = transforms.Compose([*size, transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])])
     dataset = ImageFolder(folder / "photographs", transform=change)
 
-    def ours() -> float:
-        began, number = time.perf_counter(), 0
-        for batch in data.train_dataloader():
-            images, _ = data.on_after_batch_transfer(batch, 0)
-            number += len(images)
-        return (time.perf_counter() - began) / number
-
     def decoding() -> float:
         began = time.perf_counter()
         for _ in DataLoader(dataset, batch_size=64, shuffle=True, num_workers=2):
             pass
         return (time.perf_counter() - began) / len(dataset)
 
-    cached, decoded = in_turn(pairs, ours, decoding)
+    cached, decoded = in_turn(pairs, lambda: seconds_per_sample(data), decoding)
     yield "image_folder, an epoch after the first, times as fast as decoding", "at least 10", ratios(decoded, cached)
 
 
