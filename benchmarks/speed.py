@@ -45,6 +45,7 @@ def main() -> None:
         sys.path[:0] = [str(project), str(project / "tests")]
         os.chdir(folder)
         be_quiet()
+        import my_project.engine  # noqa: F401  (before torch, as in train.py: it sets how torch takes large memory)
         import torch
 
         print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {arguments.pairs} pairs")
