@@ -1,5 +1,8 @@
 """Augmentation changes each image in its own way, in training only; normalization is the same everywhere."""
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,6 +65,12 @@ def test_a_cutout_blackens_one_square_in_each_image(layout):
 def test_a_value_out_of_range_is_refused(change, message):
     with pytest.raises(SystemExit, match=message):
         change(-1)
+
+
+def test_large_pages_are_asked_for_before_torch_loads():
+    code = "import os, sys, train; print(os.environ['THP_MEM_ALLOC_ENABLE'], 'torch' in sys.modules)"
+    printed = subprocess.check_output([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, text=True)
+    assert printed.split()[-1] == "False"
 
 
 class Images(ImageData):
