@@ -1,6 +1,6 @@
 """How fast a generated project is: the work of users against the same work by hand, side by side, as ratios.
 
-python3 -m uv run python benchmarks/speed.py                    # every row, some 40 minutes on two slow cores
+python3 -m uv run python benchmarks/speed.py                    # every row, a quarter of an hour on two slow cores
 python3 -m uv run python benchmarks/speed.py --rows step start  # some
 python3 -m uv run python benchmarks/speed.py --pairs 9
 

@@ -44,7 +44,7 @@ class Digits(TensorData):
 
 def load_splits(val_fraction: float, split_seed: int) -> dict[str, TensorDataset]:
     """Return images (N, 1, 8, 8), float32 in [0, 1], and labels (N,), int64, of train, val and test."""
-    package = find_spec("sklearn")  # importing it would take two seconds
+    package = find_spec("sklearn")  # importing it takes a second, and three where pandas is installed
     if package is None or package.origin is None:
         raise ConfigError("data=digits needs scikit-learn, which is not installed: pip install scikit-learn")
     with gzip.open(Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz") as file:

@@ -69,6 +69,7 @@ class ImageFolder(ImageData):
             dataset = CachedImages(store.pixels_path, store.shape, targets)
         else:
             dataset = DecodedImages(folder, files, targets, size, channels)
+        self.is_held = cache
         self.num_classes = len(class_names)
         self.class_names = tuple(class_names)
         self.input_shape = (channels, size, size)

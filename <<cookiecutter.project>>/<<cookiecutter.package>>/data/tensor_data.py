@@ -27,6 +27,7 @@ class TensorData(LightningDataModule):
         sha256: names the content of the splits; None computes it from their tensors.
     """
 
+    is_held = True  # False: samples are read each time, and stay where they are
     num_classes: int
     input_shape: tuple[int, ...]
     class_names: tuple[str, ...]
@@ -64,7 +65,7 @@ class TensorData(LightningDataModule):
 
     def loader(self, split: str, *, shuffle: bool) -> TensorLoader:
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        if device.type == "cuda" and not self.loading["num_workers"]:
+        if device.type == "cuda" and self.is_held and not self.loading["num_workers"]:
             self.splits[split] = on_device(self.splits[split], device)
         size = {} if shuffle else {"batch_size": self.eval_batch_size}
         return TensorLoader(self.splits[split], shuffle=shuffle, **(self.loading | size))

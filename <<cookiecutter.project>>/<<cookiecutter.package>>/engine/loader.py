@@ -98,8 +98,9 @@ def ignore_signals(worker: int) -> None:
 class TensorLoader(DataLoader[tuple[Tensor, ...]]):
     """Serve a dataset that takes a tensor of indices, such as TensorDataset; a batch has `batch_size` rows of each tensor.
 
-    `options` are those of DataLoader. Samples that are on a GPU are indexed there. For `overfit_batches` and in prediction Lightning makes the loader again, with
-    shuffle=False and a sampler of single samples; whole batches are drawn at once here, so that sampler is left out.
+    `options` are those of DataLoader. Samples that are on a GPU are indexed there. For `overfit_batches` and in
+    prediction Lightning makes the loader again, with shuffle=False and a sampler of single samples; whole batches are
+    drawn at once here, so that sampler is left out.
     """
 
     def __init__(self, dataset: Any, batch_size: int, *, shuffle: bool, seed: int, **options: Any) -> None:

@@ -46,7 +46,7 @@ class EpochLoop(_TrainingEpochLoop):
     takes_batch_idx: bool | None = None
 
     def _build_kwargs(self, kwargs: OrderedDict[str, Any], batch: Any, batch_idx: int) -> OrderedDict[str, Any]:
-        """Lightning looks at the signature of training_step in every step: a twentieth of a short one. Here it looks once."""
+        """Lightning looks at the signature of training_step in every step, which a short one notices. Here it looks once."""
         if self.takes_batch_idx is None:
             self.takes_batch_idx = "batch_idx" in super()._build_kwargs(kwargs, batch, batch_idx)
         kwargs["batch"] = batch

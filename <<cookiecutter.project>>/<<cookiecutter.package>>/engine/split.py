@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 def draw(labels: Any, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the places of the samples that stay, and of those that are drawn: of each class the same fraction.
 
-    The same as scikit-learn's train_test_split with stratify, which takes a second to import.
+    As scikit-learn's train_test_split with stratify does, which takes a second to import.
 
     Args:
         labels: (N,), numbers or strings.
