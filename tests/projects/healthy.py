@@ -77,6 +77,7 @@ MODELS = [
     "Plateau",
     "StepOverridden",
     "GradientNoise",
+    "SavesItself",
 ]
 
 MANUALS = [

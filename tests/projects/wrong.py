@@ -27,6 +27,8 @@ MODEL = [
     Wrong("called.ForwardInTrainingStep", rule="called", where=HERE),
     Wrong("called.ForwardOfALayer", rule="called", where=HERE),
     Wrong("called.ForwardInValidationStepOnly", rule="called", where=HERE),
+    Wrong("called.ForwardAfterTheTrainingBatch", rule="called", where=HERE),
+    Wrong("called.ForwardAfterTheValidation", rule="called", where=HERE),
     Wrong("called.ForwardOfALayerInALoop", rule="called", where=HERE),
     Wrong("called.ForwardOfTheLoss", rule="called", where=HERE),
     Wrong("optimizer.HeadOnly", rule="optimizer", where="features"),

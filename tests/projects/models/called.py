@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from my_project.models.small import Small
 from torch import Tensor, nn
 
@@ -25,6 +26,17 @@ class ForwardInValidationStepOnly(Small):
         logits = self.forward(images)  # here
         self.val_metrics.update(logits, labels)
         self.val_loss.update(self.loss(logits, labels), num_samples=len(labels))
+
+
+class ForwardAfterTheTrainingBatch(Small):
+    def on_train_batch_end(self, outputs, batch, batch_idx) -> None:
+        self.confidence = self.forward(batch[0]).softmax(dim=1).max().item()  # here
+
+
+class ForwardAfterTheValidation(Small):
+    def on_validation_epoch_end(self) -> None:
+        super().on_validation_epoch_end()
+        self.confidence = self.forward(torch.zeros(2, 1, 8, 8)).softmax(dim=1).max().item()  # here
 
 
 class ForwardOfALayerInALoop(Small):

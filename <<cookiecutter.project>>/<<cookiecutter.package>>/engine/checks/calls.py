@@ -73,14 +73,12 @@ class CallWatch:
         self.active = self.needs_grad = False
         self.made_by: dict[int, tuple[Any, nn.Module]] = {}  # id of an output -> a weak reference, the innermost module
         self.base = self.batch_size = 0
-        self.logged_at: dict[str, str] = {}  # place of the first call of self.log, by the name that it logs
         self.inputs: Tensor | None = None  # what the first layer of the model is given, if its scale matters there
         self.tracer.watch(nn.Module._wrapped_call_impl, self.called, self.returned)
         for kind in {type(m) for m in self.model.modules() if not isinstance(m, Metric | MetricCollection)}:
             self.tracer.watch(getattr_static(kind, "forward", None), self.forward_runs)
         for name in STEPS:
             self.tracer.watch(getattr(type(self.model), name), self.step_begins)
-        self.tracer.watch(LightningModule.log, self.log_called)
         self.tracer.watch(torch.autograd.grad, self.differentiates)
         for name in LOSSES:
             self.tracer.watch(getattr(functional, name), self.loss_called(name))
@@ -137,9 +135,10 @@ class CallWatch:
         if self.entry and self.entry.output is None and self.entry.module is module and len(self.stack) == self.base:
             self.entry.output = value
 
-    def note_output(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        """A forward hook, for batches that are not traced."""
-        self.entry, self.num_entries = Entry(module, args, {}, output), self.num_entries + 1
+    def note_output(self, entry: nn.Module, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        """A forward hook of all modules that keeps what one puts out, for batches that are not traced."""
+        if module is entry:
+            self.entry, self.num_entries = Entry(module, args, {}, output), self.num_entries + 1
 
     def forward_runs(self, frame: FrameType) -> None:
         """(2) Is this run of forward reached through the call of its module?"""
@@ -179,9 +178,6 @@ class CallWatch:
 
     def differentiates(self, frame: FrameType) -> None:
         self.needs_grad = True  # a force, or the residual of an equation
-
-    def log_called(self, frame: FrameType) -> None:
-        self.logged_at.setdefault(frame.f_locals["name"], place(owner_frame(frame)))
 
     def dropout_called(self, frame: FrameType) -> None:
         inside = isinstance(

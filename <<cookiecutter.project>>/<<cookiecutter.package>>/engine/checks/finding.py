@@ -1,6 +1,7 @@
 """A rule of training that was found broken, and what is done about it."""
 
 import inspect
+import os
 import sys
 import sysconfig
 from collections.abc import Iterable
@@ -174,5 +175,4 @@ def definition(module: Any, *methods: str) -> str:
 
 def short(filename: str) -> str:
     """Return a path relative to the working directory, if it lies below it."""
-    path = Path(filename)
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    return filename.removeprefix(os.path.join(os.getcwd(), ""))

@@ -1,25 +1,27 @@
 """Watch the first evaluations of each stage: sanity check, validation, test, predict."""
 
-import math
 from collections.abc import Callable
 from copy import copy
 from functools import partial
 from typing import Any
 
-from lightning import Callback, Trainer
+from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.utilities.data import sized_len
+from torch.nn.modules.module import register_module_forward_hook
 
 from .calls import CallWatch
 from .data import check_data
 from .evaluation import check_eval_mode, check_left_behind, check_random, state_of
 from .finding import Findings
-from .metrics import MetricRecord, check_metrics
+from .metric_record import MetricRecord
+from .metrics import check_metrics
 from .passes import Passes
 from .samples import check_counted, loaders_of
 from .stages import check_sanity, check_shared, kept_values
 from .tracer import Tracer
 
 TRACED = 2  # batches; of later ones only the output of the model is kept
+HOOKS = ("epoch_start", "batch_end", "epoch_end", "end")  # of the model: it is traced until they return
 STAGES = {"validate": "validation", "test": "test", "predict": "predict"}
 SPLITS = {"validation": "val", "test": "test"}
 
@@ -56,18 +58,17 @@ class FirstEvaluations:
     def run(self, trainer: Trainer, loop: Any, run: Any, stage: str) -> Any:
         """Run an evaluation and report what was wrong in it."""
         model: Any = trainer.lightning_module
-        before, kept = state_of(model), kept_values(model)
-        watch = BatchWatch(model, loop, self.passes, SPLITS.get(stage))
+        before, kept = state_of(model), kept_values(model) if trainer.sanity_checking else {}
+        watch = BatchWatch(model, stage, self.passes, self.left)
         trainer.callbacks = [watch, *trainer.callbacks]
         watch.record.start()
-        watch.calls.tracer.start()
         try:
             outputs = run()
         finally:
             watch.record.stop()
-            watch.calls.tracer.stop()
-            if watch.hook is not None:
-                watch.hook.remove()
+            watch.tracer.stop()
+            if watch.handle is not None:
+                watch.handle.remove()
             trainer.callbacks = [callback for callback in trainer.callbacks if callback is not watch]
         if not watch.batches:
             return outputs
@@ -79,7 +80,8 @@ class FirstEvaluations:
             after = kept_values(model)
             self.left = {path: value for path, value in after.items() if kept.get(path, value) != value}
         else:
-            self.findings.report(check_sanity(watch.kept, self.left, kept_values(model)))
+            if self.left:
+                self.findings.report(check_sanity(watch.kept, self.left, kept_values(model)))
             if len(loaders) == 1:
                 self.report_metrics(trainer, loop, watch, stage)
             self.left = {}
@@ -121,55 +123,60 @@ class FirstEvaluations:
                 if record.sized and watch.batches == size
                 else []
             )
-            found += check_metrics(trainer, loop, record, watch.calls.logged_at)
+            found += check_metrics(trainer, loop, record)
         self.findings.report(found, *(["metrics", "stages"] if record.calls or record.rows else []))
 
 
 class BatchWatch(Callback):
-    """Sees the batches of one evaluation."""
+    """Sees the batches of one evaluation, and traces the steps and hooks of the model in the first of them."""
 
-    def __init__(self, model: Any, loop: Any, passes: Passes, split: str | None) -> None:
-        self.loop = loop
-        self.calls, self.record = CallWatch(model, Tracer()), MetricRecord(model)
-        self.passes, self.split = passes, split
+    def __init__(self, model: Any, stage: str, passes: Passes, left: dict[str, Any]) -> None:
+        self.left = left  # by the sanity check
+        self.tracer = Tracer()
+        self.calls, self.record = CallWatch(model, self.tracer), MetricRecord(model, self.tracer)
+        self.passes, self.split = passes, SPLITS.get(stage)
         self.batches = 0
         self.last: dict[str, Any] = {}  # what the last traced batch called
-        self.hook: Any = None
+        self.handle: Any = None
+        for hook in HOOKS:
+            name = f"on_{stage}_{hook}"
+            self.tracer.watch(getattr(type(model), name, None), returned=lambda *_: self.tracer.stop())
 
-    def begin(self, batch: Any, dataloader_idx: int = 0) -> None:
-        if not self.batches:
+    def trace(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Trace until a hook of the model returns: its hooks come after those of callbacks."""
+        self.tracer.start()
+
+    def begin(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        if not self.batches and self.left:
             self.kept = kept_values(self.calls.model)
         self.batches += 1
         if self.batches == TRACED + 1 and self.calls.entry is not None:
-            self.hook = self.calls.entry.module.register_forward_hook(self.calls.note_output)
-        if self.batches > TRACED:
-            self.calls.tracer.stop()
+            entry = self.calls.entry.module  # a hook of its own would be copied with it
+            self.handle = register_module_forward_hook(partial(self.calls.note_output, entry))
         if self.split and dataloader_idx == 0:
             self.passes.see(self.split, batch)
         self.calls.begin(batch)
+        if self.batches <= TRACED:
+            self.tracer.start()
 
-    def end(self) -> None:
+    def end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
         self.calls.active = False
         self.record.see(self.calls)
         if self.batches <= TRACED:
             self.last = {name: copy(getattr(self.calls, name)) for name in ("entry", "losses", "batch", "batch_size")}
-        elif not self.batches < sum(self.loop.max_batches) < math.inf:
-            self.calls.tracer.start()  # for the hooks after the last batch
 
-    def on_validation_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *args: Any, **kwargs: Any) -> None:
-        self.begin(batch, kwargs.get("dataloader_idx", args[-1] if len(args) > 1 else 0))
-
-    def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        self.end()
-
-    def on_test_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *args: Any, **kwargs: Any) -> None:
-        self.begin(batch, kwargs.get("dataloader_idx", args[-1] if len(args) > 1 else 0))
-
-    def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        self.end()
-
-    def on_predict_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *args: Any, **kwargs: Any) -> None:
-        self.begin(batch, kwargs.get("dataloader_idx", args[-1] if len(args) > 1 else 0))
-
-    def on_predict_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        self.end()
+    on_validation_start = on_test_start = on_predict_start = trace
+    on_validation_batch_start = on_test_batch_start = on_predict_batch_start = begin
+    on_validation_batch_end = on_test_batch_end = on_predict_batch_end = end
+    on_validation_epoch_end = on_test_epoch_end = on_predict_epoch_end = trace
+    on_validation_end = on_test_end = on_predict_end = trace

@@ -12,7 +12,7 @@ from .finding import Finding, Findings, definition
 from .first_evaluations import FirstEvaluations
 from .independent import check_independent
 from .losses import check_first_loss, check_losses
-from .metrics import MetricRecord
+from .metric_record import MetricRecord
 from .modes import check_modes
 from .schedule import check_known, check_schedules, check_stepped, learning_rates, steps_taken
 from .step_rules import check_gradients, check_optimizers, check_order, check_weights
@@ -89,7 +89,8 @@ class TrainingChecks(Callback):
             self.saw_first_batch = batch_idx == 0  # a run that continues may begin within an epoch
             self.steps = StepWatch(trainer, pl_module, self.tracer)
             self.calls = CallWatch(pl_module, self.tracer)
-            self.record = MetricRecord(pl_module)
+            self.record = MetricRecord(pl_module, self.tracer)
+            self.tracer.watch(type(pl_module).on_train_batch_end, returned=lambda *_: self.tracer.stop())
         elif self.steps is not None:
             self.tracer.stop()
             if min(map(len, self.steps.steps), default=0) >= ENOUGH:
@@ -106,7 +107,7 @@ class TrainingChecks(Callback):
                 self.leave(trainer)  # until an evaluation brings it back, once
                 self.report_order()
             return
-        if not self.tracer.start():  # until the next batch: the owner's hooks come after those of callbacks
+        if not self.tracer.start():
             self.stop_steps()  # a profiler is at work
             return
         self.steps.batch += 1
@@ -123,8 +124,9 @@ class TrainingChecks(Callback):
         if not self.tracer.is_on():
             self.stop_steps()  # a profiler was
             return
-        self.without_loss += pl_module.automatic_optimization and not outputs
-        self.look(trainer, pl_module)
+        with self.tracer.paused():  # then on, until the model's own hook of that name returns
+            self.without_loss += pl_module.automatic_optimization and not outputs
+            self.look(trainer, pl_module)
 
     def look(self, trainer: Trainer, model: LightningModule) -> None:
         """Check what one batch is enough for."""
@@ -160,8 +162,7 @@ class TrainingChecks(Callback):
         ]
         found = next(filter(None, map(list, causes)), [])
         found += check_modes(model, self.calls, watch.at_first)
-        if not found:
-            found = [*check_independent(trainer, model, self.calls)]
+        found = found or [*check_independent(trainer, model, self.calls)]
         self.findings.report(found, "optimizer", "order", "gradients", "weights", "train_mode", "independent")
         if last or not watch.waits():
             self.stop_steps()
@@ -196,5 +197,4 @@ class TrainingChecks(Callback):
             self.report_schedulers(trainer)
         self.report_order()
         if self.steps is not None and self.steps.batch > 1:
-            self.tracer.stop()
             self.judge(trainer, last=True)

@@ -32,10 +32,8 @@ def check_independent(trainer: Trainer, model: LightningModule, calls: CallWatch
     half = size // 2
     kept = [(slice(None, half), slice(None, size - half)), (slice(-half, None), slice(half - size, None))]
     with suppress(Exception), undisturbed(trainer, model, entry.module) as call:  # it may not like such a batch
-        right, again = call(*arguments), call(*arguments)
-        if not all(torch.equal(a, b) for (_, a), (_, b) in zip(right.outputs, again.outputs, strict=False)):
-            return  # random in eval mode
-        if all(made.dim() > 1 and made.size(1) == size for _, made in right.outputs[-1:]):
+        right = call(*arguments).outputs
+        if all(made.dim() > 1 and made.size(1) == size for _, made in right):
             return  # it compares each sample with each
         for rows, source in kept:  # the first half beside itself, then the second half
 
@@ -45,17 +43,21 @@ def check_independent(trainer: Trainer, model: LightningModule, calls: CallWatch
                 parts = [value[rows], value[source]]
                 return torch.cat(parts if rows.stop else parts[::-1])
 
-            other = call(*tree_map(mixed, arguments))
-            if leaks(right.outputs[-1:], other.outputs[-1:], rows, size):
-                yield Finding(
-                    "independent",
-                    culprit(right, other, rows, size) or definition(entry.module, "forward"),
-                    "the outputs of some samples change when other samples of the batch do",
-                    "a prediction depends on which samples happen to be in the same batch, at training and afterwards",
-                    "look for view or reshape where permute or transpose is meant, for batch_first=True, "
-                    "and for a softmax, mean or norm over dim 0",
-                )
-                return
+            others = tree_map(mixed, arguments)
+            if not leaks(right, call(*others).outputs, rows, size):
+                continue
+            again, other = call(*arguments, inside=True), call(*others, inside=True)
+            if not torch.equal(right[-1][1], again.outputs[-1][1]):
+                return  # random in eval mode
+            yield Finding(
+                "independent",
+                culprit(again, other, rows, size) or definition(entry.module, "forward"),
+                "the outputs of some samples change when other samples of the batch do",
+                "a prediction depends on which samples happen to be in the same batch, at training and afterwards",
+                "look for view or reshape where permute or transpose is meant, for batch_first=True, "
+                "and for a softmax, mean or norm over dim 0",
+            )
+            return
 
 
 def few_samples(calls: CallWatch) -> Any:
@@ -67,7 +69,7 @@ def few_samples(calls: CallWatch) -> Any:
 
 @dataclass
 class Trace:
-    """What went through the modules of a call, the call itself last: path and tensor."""
+    """What went through the modules inside of a call, if that was asked for, and then the call itself: path and tensor."""
 
     inputs: list[tuple[str, Tensor]]
     outputs: list[tuple[str, Tensor]]
@@ -118,7 +120,7 @@ def undisturbed(trainer: Trainer, model: LightningModule, module: nn.Module) -> 
             for buffer, value in values.items():
                 buffer.copy_(value)
 
-    def call(args: Any, kwargs: Any, seed: int = 0) -> Trace:
+    def call(args: Any, kwargs: Any, *, seed: int = 0, inside: bool = False) -> Trace:
         restore()
         torch.manual_seed(torch.initial_seed() + seed) if seed else None
         for m in parts:
@@ -135,7 +137,7 @@ def undisturbed(trainer: Trainer, model: LightningModule, module: nn.Module) -> 
 
             return hook
 
-        names = {m: name for name, m in model.named_modules() if m is not model and m is not module}
+        names = {m: name for name, m in model.named_modules() if m is not model and m is not module} if inside else {}
         hooks = [m.register_forward_hook(keep(name)) for m, name in names.items()]
         try:
             made = first_tensor(module(*args, **kwargs))

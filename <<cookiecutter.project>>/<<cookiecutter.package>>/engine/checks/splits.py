@@ -73,16 +73,17 @@ def keys_of(a: Samples, b: Samples, max_bytes: float, deadline: float) -> tuple[
 
 def may_be_equal_by_chance(rows: list[np.ndarray], pairs: int) -> bool:
     """Say whether so few different samples can be made of the numbers that occur, that some are bound to be equal."""
+    needed = math.log(100 * pairs)
     capacity = 0.0  # natural logarithm of the number of different samples
     for array in rows:
         table = array.reshape(len(array), -1)[:: -(-len(array) // 10_000) or 1]
         for columns in table.T if table.shape[1] <= COLUMNS else [table]:
             values = columns.ravel()[:: -(-columns.size // 10_000) or 1]
             distinct = len(np.unique(values))
-            if distinct > 0.9 * len(values):
-                return False  # continuous
             capacity += array[:1].size / (1 if columns is table else table.shape[1]) * math.log(distinct)
-    return capacity < math.log(100 * pairs)
+            if capacity >= needed or distinct > 0.9 * len(values):  # of continuous numbers
+                return False
+    return True
 
 
 def row_keys(rows: list[np.ndarray], indices: np.ndarray) -> list[int]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
-from torchmetrics import Metric, MetricCollection
+from torchmetrics import Metric
 
 from .finding import Finding
 
@@ -42,9 +42,8 @@ def kept_values(model: nn.Module) -> dict[str, Any]:
     for name, module in model.named_modules():
         if isinstance(module, Metric):
             kept[name] = module.update_count
-        elif not isinstance(module, MetricCollection):
-            owned = not type(module).__module__.startswith(("torch", "lightning"))
-            for attribute, value in {**(vars(type(module)) if owned else {}), **vars(module)}.items():
+        elif not type(module).__module__.startswith(("torch", "lightning")):  # a layer keeps nothing else
+            for attribute, value in {**vars(type(module)), **vars(module)}.items():
                 path = f"{name}.{attribute}" if name else attribute
                 if attribute.startswith("_"):
                     continue

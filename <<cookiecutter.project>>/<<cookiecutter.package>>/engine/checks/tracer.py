@@ -2,7 +2,8 @@
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -43,6 +44,17 @@ class Tracer:
     def stop(self) -> None:
         if self.is_on():
             sys.setprofile(self.outer)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Switch it off for a while, if it is on."""
+        was_on = self.is_on()
+        self.stop()
+        try:
+            yield
+        finally:
+            if was_on:
+                self.start()
 
     def event(self, frame: FrameType, event: str, value: Any) -> None:
         if event == "call":
