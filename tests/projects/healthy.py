@@ -77,6 +77,7 @@ MODELS = [
     "Plateau",
     "StepOverridden",
     "GradientNoise",
+    "Lazy",
     "SavesItself",
 ]
 
@@ -88,6 +89,8 @@ MANUALS = [
     "AccumulatedOverManyBatches",
     "TwoLosses",
     "Scaled",
+    "ScaledTooFar",
+    "ScaledTooFarAccumulated",
     "Lbfgs",
     "ClearsAtTheEnd",
     "SharpnessAware",

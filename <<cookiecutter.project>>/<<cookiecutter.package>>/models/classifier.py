@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from lightning import LightningModule
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 from torchmetrics import MetricCollection
 
 from <<cookiecutter.package>>.engine.build import SCHEDULER_KEYS, build
@@ -53,7 +54,7 @@ class Classifier(LightningModule):
         self.test_metrics = measures.clone(prefix="test/")
 
     def setup(self, stage: str) -> None:
-        if len(self.hparams.input_shape) == 3:
+        if len(self.hparams.input_shape) == 3 and not any(map(is_lazy, self.parameters())):
             self.to(memory_format=torch.channels_last)  # convolutions: a fifth faster on a CPU, made for a GPU
         if self.hparams.compile and self._compiled_call_impl is None:
             self.compile()  # in place: the keys of the checkpoint stay the same

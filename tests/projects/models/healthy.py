@@ -449,6 +449,15 @@ class GradientNoise(Small):
         torch.nn.utils.clip_grad_norm_(self.parameters(), max_norm=0.5)
 
 
+class Lazy(Small):
+    """The first batch decides the shapes."""
+
+    def __init__(self, **training: Any) -> None:
+        super().__init__(**training)
+        self.features = nn.Sequential(nn.LazyConv2d(8, 3), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten())
+        self.head = nn.LazyLinear(self.hparams.num_classes)
+
+
 class SavesItself(Small):
     """Copied and pickled whole, within its own steps and hooks."""
 

@@ -37,6 +37,8 @@ def clipped(watch: Any, frame: FrameType) -> None:
     where = place(owner_frame(frame))
     if not where or (watch.module.automatic_optimization and called_by_lightning(frame)):
         return
+    if watch.overflown & {watch.owner[key] for key in keys}:
+        return  # the step is left out
     if not any(numbers - watch.used[watch.owner[key]] for key, numbers in pending.items()):
         finding = Finding(
             "clipping",

@@ -58,6 +58,7 @@ class StepWatch:
         self.wraps: set[int] = set()  # numbers of optimizers that step through another one
         self.cleared_at: dict[int, str] = {}  # by optimizer
         self.scaled = False
+        self.overflown: set[int | None] = set()  # optimizers whose scaled gradients are not finite
         self.unscaled: set[int] = set()  # ids of parameters
         self.findings: list[Finding] = []
         self.at_first = checksums(self.parameters)
@@ -103,17 +104,19 @@ class StepWatch:
         if self.clip is not None:
             self.findings.append(self.clip)
             self.clip = None
-        for key, p in self.parameters.items():
-            if p.grad is not None and version(p.grad) != self.grads.get(key):
-                largest = size(p.grad)
-                if self.scaled and not math.isfinite(largest):
-                    continue  # the scaler leaves such steps out
-                self.received.add(key)
-                self.largest[key] = max(largest, self.largest[key])
-                if not math.isfinite(largest):
-                    self.not_finite.add(key)
-                if largest:
-                    self.pending[key].add(self.backwards)
+        grads = {key: p.grad for key, p in self.parameters.items() if p.grad is not None}
+        sizes = {key: size(grad) for key, grad in grads.items() if version(grad) != self.grads.get(key)}
+        infinite = {key for key, largest in sizes.items() if not math.isfinite(largest)}
+        self.overflown = {self.owner.get(key) for key in infinite} if self.scaled else set()
+        self.not_finite |= set() if self.scaled else infinite
+        for key, largest in sizes.items():
+            if self.owner.get(key) in self.overflown:
+                self.pending[key].clear()  # the scaler leaves out the step
+                continue
+            self.received.add(key)
+            self.largest[key] = max(largest, self.largest[key])
+            if largest:
+                self.pending[key].add(self.backwards)
 
     def clears(self, frame: FrameType) -> None:
         cleared = frame.f_locals["self"]
