@@ -42,6 +42,8 @@ TRAINER = [
     ),
 ]
 
+FLOAT16 = ("++trainer.plugins._target_=my_project.models.healthy.Float16", "trainer.precision=null")
+
 MODELS = [
     "FrozenFeatures",
     "FrozenFromTheEpochStart",
@@ -91,6 +93,7 @@ MANUALS = [
     "Scaled",
     "ScaledTooFar",
     "ScaledTooFarAccumulated",
+    "ScaledTooFarAndFused",
     "Lbfgs",
     "ClearsAtTheEnd",
     "SharpnessAware",
@@ -104,6 +107,10 @@ MANUALS = [
 ]
 
 OTHERS = [
+    Project("healthy.LossTimesAHundred", overrides=FLOAT16),
+    Project(
+        "healthy.LossTimesAHundred", overrides=(*FLOAT16, "trainer.gradient_clip_val=null"), name="healthy.NotClipped"
+    ),
     Project("healthy.Tokens", data="healthy.GreyValues"),
     Project("healthy.ScaledOnTheDevice", data="wrong.WholeNumbers"),
     Project(data="healthy.PlainLoader"),

@@ -5,6 +5,7 @@ import pickle
 from typing import Any
 
 import torch
+from lightning.pytorch.plugins import MixedPrecision
 from my_project.models.classifier import Classifier
 from my_project.models.small import Small
 from torch import Tensor, nn
@@ -447,6 +448,20 @@ class GradientNoise(Small):
 
     def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None) -> None:
         torch.nn.utils.clip_grad_norm_(self.parameters(), max_norm=0.5)
+
+
+class Float16(MixedPrecision):
+    """What Lightning does on a GPU with precision=16-mixed."""
+
+    def __init__(self) -> None:
+        super().__init__("16-mixed", "cpu", torch.amp.GradScaler("cpu"))
+
+
+class LossTimesAHundred(Small):
+    """With the first scale of float16, 65 536, it overflows: Lightning leaves out the first steps."""
+
+    def training_step(self, batch, batch_idx):
+        return 100 * super().training_step(batch, batch_idx)
 
 
 class Lazy(Small):

@@ -126,6 +126,20 @@ class ScaledTooFarAccumulated(ScaledTooFar):
             optimizer.zero_grad()
 
 
+class ScaledTooFarAndFused(ScaledTooFar):
+    """The fused optimizer unscales the gradients itself, and itself leaves out the step."""
+
+    def training_step(self, batch, batch_idx):
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        optimizer.zero_grad()
+        self.scaler.scale(self.loss_of(batch)).backward()
+        self.scaler.step(optimizer)
+        self.scaler.update()
+
+    def configure_optimizers(self):
+        return torch.optim.AdamW(self.parameters(), lr=1e-3, fused=True)
+
+
 class Lbfgs(Manual):
     """The optimizer calls the closure several times a step."""
 

@@ -138,7 +138,7 @@ class StepWatch:
         """Called after each step of any optimizer."""
         mine = {id(p): p for p in members(optimizer)}
         number = self.number_of(optimizer, mine)
-        if number is None:
+        if number is None or number in self.overflown:
             return
         self.note_cleared()
         numbers = set().union(*(self.pending[key] for key in mine))
