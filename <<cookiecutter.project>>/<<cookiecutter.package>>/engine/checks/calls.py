@@ -144,7 +144,8 @@ class CallWatch:
         """(2) Is this run of forward reached through the call of its module?"""
         if not frame.f_code.co_varnames:
             return
-        module = frame.f_locals.get(frame.f_code.co_varnames[0])
+        first = frame.f_locals.get(frame.f_code.co_varnames[0])
+        module = first[0] if isinstance(first, tuple) and first else first  # of a decorator: *args
         caller = frame.f_back
         while caller is not None and caller.f_code.co_filename.endswith("contextlib.py"):  # a decorator of forward
             caller = caller.f_back

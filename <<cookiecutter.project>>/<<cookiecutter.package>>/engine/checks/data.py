@@ -13,7 +13,7 @@ from <<cookiecutter.package>>.engine.rng_state import rng_state, set_rng_state
 from .augmentation import check_augmentation, check_evaluation_data
 from .batch import class_labels, inputs_and_labels, tensors
 from .finding import Finding
-from .samples import has_known_order, labels_of, loaders_of, rows_of, samples_of
+from .samples import has_known_order, labels_of, loaders_of, rows_of, sampler_of, samples_of
 from .splits import check_splits
 
 MAX_BYTES = 256 * 1024**2  # of two splits, compared in a run
@@ -171,7 +171,7 @@ def check_order(loader: Any, split: str) -> Iterator[Finding]:
     """Find a training loader in a fixed order, and an evaluation loader in a random one, by their samplers."""
     if not has_known_order(loader) or not hasattr(loader, "__len__") or len(loader) < 2:
         return
-    sampler = loader.sampler
+    sampler = sampler_of(loader)
     fixed = isinstance(sampler, SequentialSampler) or getattr(sampler, "shuffle", None) is False
     shuffled = isinstance(sampler, RandomSampler | SubsetRandomSampler) or getattr(sampler, "shuffle", None) is True
     if split == "train" and fixed:

@@ -12,7 +12,7 @@ from torch.nn.modules.module import register_module_forward_hook
 from .calls import CallWatch
 from .data import check_data
 from .evaluation import check_eval_mode, check_left_behind, check_random, state_of
-from .finding import Findings
+from .finding import Finding, Findings
 from .metric_record import MetricRecord
 from .metrics import check_metrics
 from .passes import Passes
@@ -80,8 +80,11 @@ class FirstEvaluations:
             after = kept_values(model)
             self.left = {path: value for path, value in after.items() if kept.get(path, value) != value}
         else:
+            self.findings.report(check_shared({**self.stages, stage: watch.record.updated}))
             if self.left:
-                self.findings.report(check_sanity(watch.kept, self.left, kept_values(model)))
+                idle = set(watch.record.paths.values()) - set(watch.record.computed.values())
+                left = {path: value for path, value in self.left.items() if path not in idle}
+                self.findings.report(check_sanity(watch.kept, left, kept_values(model)))
             if len(loaders) == 1:
                 self.report_metrics(trainer, loop, watch, stage)
             self.left = {}
@@ -110,7 +113,7 @@ class FirstEvaluations:
     def report_metrics(self, trainer: Trainer, loop: Any, watch: "BatchWatch", stage: str) -> None:
         record, split = watch.record, SPLITS.get(stage)
         self.stages[stage] = record.updated
-        found = list(check_shared(self.stages))
+        found: list[Finding] = []
         if split:
             num_classes = getattr(getattr(trainer, "datamodule", None), "num_classes", None)
             if split not in self.compared:

@@ -1,5 +1,6 @@
 """Does sample i of a batch influence only output i? And is an evaluated model random?"""
 
+import random
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor, nn
@@ -104,10 +106,10 @@ def undisturbed(trainer: Trainer, model: LightningModule, module: nn.Module) -> 
     values = {b: b.clone() for m in parts for b in m.buffers(recurse=False)}
     held = [value for m in parts for name, value in vars(m).items() if isinstance(value, HOLDERS) and name not in OWN]
     contents = [(value, value.copy()) for value in held]
-    random = rng_state([])
+    state = rng_state([])
 
     def restore() -> None:
-        set_rng_state(random, [])
+        set_rng_state(state, [])
         for value, content in contents:
             value.clear()
             value.extend(content) if isinstance(value, list | deque) else value.update(content)
@@ -122,7 +124,10 @@ def undisturbed(trainer: Trainer, model: LightningModule, module: nn.Module) -> 
 
     def call(args: Any, kwargs: Any, *, seed: int = 0, inside: bool = False) -> Trace:
         restore()
-        torch.manual_seed(torch.initial_seed() + seed) if seed else None
+        if seed:
+            torch.manual_seed(torch.initial_seed() + seed)
+            np.random.seed(seed)
+            random.seed(seed)
         for m in parts:
             vars(m)["training"] = False
         vars(model)["log"] = vars(model)["log_dict"] = lambda *args, **kwargs: None

@@ -21,7 +21,8 @@ def check_losses(calls: CallWatch, num_classes: int | None) -> Iterator[Finding]
     """(5) and (7): what a loss of torch is given."""
     for call in calls.losses:
         outputs = call.outputs.detach()
-        if outputs.dim() < 2 or not outputs.is_floating_point():
+        one_logit = outputs.dim() == 1 and call.name == "binary_cross_entropy_with_logits"
+        if not outputs.is_floating_point() or (outputs.dim() < 2 and not one_logit):
             continue
         yield from check_logits(call, calls.maker(call.outputs) or call.where)
         if call.name != "binary_cross_entropy_with_logits" and num_classes and is_in(call.targets, calls.batch):
@@ -39,7 +40,7 @@ def check_losses(calls: CallWatch, num_classes: int | None) -> Iterator[Finding]
 def check_logits(call: LossCall, where: str) -> Iterator[Finding]:
     """(7) No softmax before a loss that applies it, and log_softmax before the one that does not."""
     outputs = call.outputs.detach().float()
-    sums = outputs.sum(dim=1)
+    sums = outputs.sum(dim=-1)
     is_softmax = bool((outputs >= 0).all() and ((sums - 1).abs() < 1e-3).all())
     made_by = origin(call.outputs)
     if call.name == "nll_loss" and bool(((outputs.exp().sum(dim=1) - 1).abs() > 0.05).any()):
@@ -62,7 +63,7 @@ def origin(tensor: Tensor) -> str:
     """Return the name of the operation that made a tensor, views and casts aside, without its number."""
     node = tensor.grad_fn
     while node is not None and node.name().startswith(
-        ("View", "Squeeze", "Unsqueeze", "ToCopy", "Transpose", "Permute")
+        ("View", "Squeeze", "Unsqueeze", "ToCopy", "Transpose", "Permute", "Select", "Clamp")
     ):
         node = node.next_functions[0][0]
     return "" if node is None else node.name().rstrip("0123456789")

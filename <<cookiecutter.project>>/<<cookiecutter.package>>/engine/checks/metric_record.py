@@ -28,6 +28,7 @@ class MetricRecord:
         self.logged_at: dict[str, str] = {}  # place of the first call of self.log, by the name that it logs
         self.calls: dict[int, list[Arguments]] = {}
         self.updated: dict[int, str] = {}  # path of each metric by id
+        self.computed: dict[int, str] = {}  # of those that were computed over the whole evaluation
         self.rows: list[tuple[Tensor, Tensor]] = []  # logits and labels of each batch
         self.bytes = self.depth = self.samples = 0
         self.sized = True  # the number of samples of each batch is known
@@ -42,10 +43,11 @@ class MetricRecord:
                 self.paths[id(module)] = path
 
     def start(self) -> None:
-        """Stand in front of `update` and `forward` of each outermost metric, and of `log` of the model."""
+        """Stand in front of `update`, `forward` and `compute` of each outermost metric, and of `log` of the model."""
         for metric in self.owners.values():
             for name in ("update", "forward"):
                 self.stand(metric, name, partial(self.note_update, metric))
+            self.stand(metric, "compute", partial(self.note_compute, metric))
         self.stand(self.model, "log", self.note_log)
 
     def stand(self, owner: Any, name: str, note: Callable[..., None]) -> None:
@@ -59,10 +61,16 @@ class MetricRecord:
         self.replaced.clear()
 
     def note_update(self, metric: Any, *args: Any, **kwargs: Any) -> None:
-        self.updated |= {key: self.paths[key] for key in values_of(metric) if key in self.paths}
+        self.updated |= self.paths_of(metric)
         self.bytes += sum(a.nbytes for a in args if isinstance(a, Tensor))
         kept = tuple(a.detach().clone() if isinstance(a, Tensor) else a for a in args)
         self.calls.setdefault(id(metric), []).append(kept if not kwargs and self.bytes < MOST_BYTES else ())
+
+    def note_compute(self, metric: Any) -> None:
+        self.computed |= self.paths_of(metric)
+
+    def paths_of(self, metric: Any) -> dict[int, str]:
+        return {key: self.paths[key] for key in values_of(metric) if key in self.paths}
 
     def note_log(self, name: str = "", *args: Any, **kwargs: Any) -> None:
         if name not in self.logged_at:

@@ -1,6 +1,7 @@
 """Compute what metrics were given in an evaluation again, over all of it at once."""
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,10 +14,12 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, M
 from .finding import Finding, definition
 from .metric_record import Arguments, MetricRecord, values_of
 
-# What is computed anew when only its name is known: the last part of a logged name, without "val".
+# What is computed anew when only its name is known, the stage left out: val/acc, test_accuracy, f1/dev.
+STAGES = ("val", "valid", "validation", "dev", "eval", "test")
 NAMED = {
     "acc": MulticlassAccuracy,
     "accuracy": MulticlassAccuracy,
+    "top1": MulticlassAccuracy,
     "f1": MulticlassF1Score,
     "f1_score": MulticlassF1Score,
     "precision": MulticlassPrecision,
@@ -77,8 +80,8 @@ def check_names(record: MetricRecord, logged: dict[str, float]) -> Iterator[Find
     logits, labels = (torch.cat(column) for column in zip(*record.rows, strict=True))
     classes = logits.size(1)
     for name, value in logged.items():
-        stage, _, measure = name.lower().replace("_", "/", 1).rpartition("/")
-        if stage not in ("", "val", "valid", "validation", "test") or measure not in NAMED:
+        measure = "_".join(word for word in re.split(r"[/_.-]", name.lower()) if word not in STAGES)
+        if measure not in NAMED:
             continue
         if classes < 3 or labels.max() >= classes or labels.min() < 0:
             continue
@@ -93,10 +96,11 @@ def check_scores(name: str, logged: float, expected: list[float], where: str, sa
     """(22) A logged value equals one that was computed over the whole split at once."""
     expected = [value for value in expected if math.isfinite(value)]
     if expected and not any(abs(logged - value) <= 1e-3 * max(1.0, abs(value)) for value in expected):
+        nearest = min(expected, key=lambda value: abs(value - logged))
         yield Finding(
             "metrics",
             where,
-            f"{name} is logged as {logged:.4f}; over all {samples} samples at once it is {expected[0]:.4f}",
+            f"{name} is logged as {logged:.4f}; over all {samples} samples at once it is {nearest:.4f}",
             "models are compared by a number that is not that of the split: batches of unequal size count alike, it is another average, or "
             "samples of another pass count too",
             "update one torchmetrics object in each step and log the object itself: self.log(name, self.metric)",

@@ -20,6 +20,7 @@ from torch.utils.data import (
     Subset,
     SubsetRandomSampler,
     TensorDataset,
+    WeightedRandomSampler,
     default_collate,
     default_convert,
 )
@@ -59,13 +60,21 @@ def has_known_order(loader: Any) -> bool:
     return loader.batch_sampler is None or type(loader.batch_sampler) is BatchSampler
 
 
+def sampler_of(loader: Any) -> Any:
+    """Return what decides on the order, where that is known: it may be in a batch sampler."""
+    return loader.sampler if loader.batch_sampler is None else loader.batch_sampler.sampler
+
+
 def samples_of(loader: Any) -> Samples | None:
     """Return the samples that a loader serves, None if that shows only while it does."""
     if not has_known_order(loader) or not hasattr(loader.dataset, "__len__"):
         return None
-    if isinstance(loader.sampler, SubsetRandomSampler):
-        names = np.asarray(loader.sampler.indices, dtype=np.int64)
-    elif isinstance(loader.sampler, SequentialSampler | RandomSampler | DistributedSampler):
+    sampler = sampler_of(loader)
+    if isinstance(sampler, SubsetRandomSampler):
+        names = np.asarray(sampler.indices, dtype=np.int64)
+    elif isinstance(sampler, WeightedRandomSampler):
+        names = sampler.weights.nonzero().flatten().numpy()
+    elif isinstance(sampler, SequentialSampler | RandomSampler | DistributedSampler):
         names = np.arange(len(loader.dataset))
     else:
         return None
@@ -117,8 +126,11 @@ def labels_of(loader: Any) -> Tensor | None:
         return None
     dataset = loader.dataset.dataset if isinstance(loader.dataset, SeededBatches) else loader.dataset
     labels = held_labels(dataset)
-    if labels is not None and isinstance(loader.sampler, SubsetRandomSampler):
-        return labels[torch.as_tensor(loader.sampler.indices, dtype=torch.int64)]
+    sampler = sampler_of(loader)
+    if labels is not None and isinstance(sampler, SubsetRandomSampler):
+        return labels[torch.as_tensor(sampler.indices, dtype=torch.int64)]
+    if labels is not None and isinstance(sampler, WeightedRandomSampler):
+        return labels[sampler.weights.nonzero().flatten()]
     return labels
 
 
@@ -139,10 +151,8 @@ def held_labels(dataset: Any) -> Tensor | None:
 
 def check_counted(loader: Any, samples: int, split: str) -> Iterator[Finding]:
     """(22) An evaluation of a whole split sees each of its samples once."""
-    sampler: Any = getattr(loader, "sampler", None)
-    size = getattr(loader, "batch_size", None)
-    plain = type(getattr(loader, "batch_sampler", None)).__module__.startswith("torch.")
-    if size is None or not plain or not hasattr(sampler, "__len__"):
+    sampler: Any = sampler_of(loader) if has_known_order(loader) and loader.batch_sampler is not None else None
+    if not hasattr(sampler, "__len__"):
         return
     repeats = isinstance(sampler, list | tuple) and len(set(sampler)) < len(sampler)
     if getattr(sampler, "replacement", False) or repeats:

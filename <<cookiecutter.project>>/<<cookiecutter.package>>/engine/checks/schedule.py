@@ -91,7 +91,10 @@ def steps_taken(trainer: Trainer) -> list[int | None]:
 
 
 def where(trainer: Trainer) -> str:
-    return "scheduler" if dict(trainer.lightning_module.hparams).get("scheduler") else "configure_optimizers"
+    """Return the key of the config that the model reads, or where it makes schedulers itself."""
+    model = trainer.lightning_module
+    reads = "scheduler" in getattr(type(model).configure_optimizers, "__code__", where.__code__).co_names
+    return "scheduler" if reads and dict(model.hparams).get("scheduler") else definition(model, "configure_optimizers")
 
 
 def run_length(trainer: Trainer) -> tuple[float, float, float]:

@@ -12,6 +12,7 @@ from .batch import fingerprint, inputs_and_labels
 from .finding import Finding
 from .samples import Samples, loaders_of, paths_of, rows_of, samples_of
 
+ORDER = "train val test"
 NAMED = 5  # samples named in a message
 COLUMNS = 64  # numbers: those of a sample of more, such as an image, are taken to have the same values
 FEW = 16  # numbers: two samples of fewer may be equal by chance
@@ -28,7 +29,7 @@ def check_splits(loaders: dict[str, Any], max_bytes: float, deadline: float = 0.
         deadline: in `time.monotonic()`; until then samples are loaded where nothing else tells them apart.
     """
     samples = {split: [s for s in map(samples_of, loaders_of(loader)) if s] for split, loader in loaders.items()}
-    for first, second in combinations(samples, 2):
+    for first, second in combinations(sorted(samples, key=ORDER.find), 2):
         for a in samples[first]:
             for b in samples[second]:
                 keys = keys_of(a, b, max_bytes, deadline)

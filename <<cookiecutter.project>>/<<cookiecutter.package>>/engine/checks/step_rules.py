@@ -18,6 +18,11 @@ RIGHT = "in each batch: optimizer.zero_grad(), then loss.backward(), then optimi
 
 def check_order(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
     """(8) Per optimizer the order is zero_grad, backward, step. `last`: nothing more will come."""
+    manual = not watch.module.automatic_optimization
+    if last and manual and watch.optimizers and not (watch.backwards or any(watch.steps) or watch.by_hand):
+        what = "backward and step are left out: in manual optimization training_step calls both"
+        yield Finding("order", definition(watch.module, "training_step"), what, "nothing is learnt", RIGHT)
+        return
     for number, steps in enumerate(watch.steps):
         which = f"optimizer {number}: " if len(watch.steps) > 1 else ""
         gets = any(watch.owner.get(key) == number for key in watch.received)
@@ -147,7 +152,7 @@ def check_weights(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
     """(11) Weights change when the optimizer steps, and keep the change."""
     stepped = {key: p for key, p in watch.parameters.items() if watch.owner.get(key) in stepping(watch)}
     stepped = {key: p for key, p in stepped.items() if key in watch.names}
-    stepped = {key: p for key, p in stepped.items() if watch.largest[key] > NOISE * largest_of(watch, key)}
+    stepped = {key: p for key, p in stepped.items() if watch.largest[key] >= NOISE * largest_of(watch, key)}
     unchanged = [key for key in stepped if key in watch.received and key not in watch.changed]
     if unchanged and last:
         rates = {group["lr"] for o in watch.optimizers for group in o.param_groups if "lr" in group}
