@@ -1,7 +1,7 @@
 """What is in a batch or a sample: inputs, labels, and a number that tells it from another one."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -22,10 +22,17 @@ def inputs_and_labels(batch: Any) -> tuple[Any, Any]:
     return batch, None
 
 
+def is_dense(value: Any) -> TypeGuard[Tensor]:
+    """Say whether a value is a tensor that can be read as an array: not sparse, nested or within torch.func."""
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_nested:
+        return False
+    return not torch._C._functorch.is_functorch_wrapped_tensor(value)
+
+
 def tensors(value: Any) -> list[Tensor]:
-    """Return the tensors of nested lists, tuples and dicts."""
+    """Return the dense tensors of nested lists, tuples and dicts."""
     if isinstance(value, Tensor):
-        return [value]
+        return [value] if is_dense(value) else []
     children = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else []
     return [tensor for child in children for tensor in tensors(child)]
 
@@ -43,7 +50,7 @@ def fingerprint(value: Any, values: int = VALUES) -> int:
         return hash(tuple((key, fingerprint(child, values)) for key, child in value.items()))
     if isinstance(value, list | tuple):
         return hash(tuple(fingerprint(child, values) for child in value))
-    if isinstance(value, Tensor) and value.layout == torch.strided:
+    if is_dense(value):
         flat = value.detach().flatten()
         flat = flat[:: -(-len(flat) // values) or 1].cpu()
         return hash((tuple(value.shape), (flat.float() if flat.is_floating_point() else flat).numpy().tobytes()))

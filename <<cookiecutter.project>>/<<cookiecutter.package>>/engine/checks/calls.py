@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import Metric, MetricCollection
 
-from .batch import size_of
+from .batch import is_dense, size_of
 from .finding import Finding, definition, is_owners, owner_frame, place
 from .tracer import Tracer
 
@@ -28,10 +28,16 @@ class Seen:
     """How a module was called, in one step or several."""
 
     in_train: bool = False
-    in_eval: bool = False
+    trained: set[int] = field(default_factory=set)  # batches in which it ran with gradients, in train mode
+    evaluated: set[int] = field(default_factory=set)  # the same in eval mode
     with_grad: bool = False
     trainable: bool = False  # it had a parameter of its own that required a gradient
     place: str = ""  # where it was called first
+
+    @property
+    def in_eval(self) -> bool:
+        """In some batch it ran with gradients in eval mode only: an attack on the inputs may be made so, before training."""
+        return bool(self.evaluated - self.trained)
 
 
 @dataclass
@@ -72,7 +78,7 @@ class CallWatch:
         self.stack: list[nn.Module] = []
         self.active = self.needs_grad = False
         self.made_by: dict[int, tuple[Any, nn.Module]] = {}  # id of an output -> a weak reference, the innermost module
-        self.base = self.batch_size = 0
+        self.base = self.batch_size = self.batches = 0
         self.inputs: Tensor | None = None  # what the first layer of the model is given, if its scale matters there
         self.tracer.watch(nn.Module._wrapped_call_impl, self.called, self.returned)
         for kind in {type(m) for m in self.model.modules() if not isinstance(m, Metric | MetricCollection)}:
@@ -88,7 +94,7 @@ class CallWatch:
     def begin(self, batch: Any) -> None:
         self.stack.clear()
         self.made_by.clear()
-        self.active = True
+        self.active, self.batches = True, self.batches + 1
         self.base, self.entry, self.batch, self.num_entries = 0, None, batch, 0
         self.first_layer = self.inputs = None
         self.losses.clear()
@@ -105,10 +111,9 @@ class CallWatch:
                 self.modules[id(module)] = module, Seen(place=place(owner_frame(frame)))
             _, seen = self.modules[id(module)]
             grad = torch.is_grad_enabled()
-            if module.training:
-                seen.in_train = True
-            elif grad:
-                seen.in_eval = True
+            seen.in_train |= module.training
+            if grad:
+                (seen.trained if module.training else seen.evaluated).add(self.batches)
             seen.with_grad |= grad
             own = list(module.parameters(recurse=False))
             seen.trainable |= any(p.requires_grad for p in own)
@@ -116,9 +121,7 @@ class CallWatch:
                 self.first_layer = module
                 given = frame.f_locals["args"][0] if frame.f_locals["args"] else None
                 normalises = isinstance(module, nn.modules.batchnorm._NormBase | nn.LayerNorm | nn.GroupNorm)
-                self.inputs = (
-                    given if isinstance(given, Tensor) and given.is_floating_point() and not normalises else None
-                )
+                self.inputs = given if is_dense(given) and given.is_floating_point() and not normalises else None
             outermost = len(self.stack) == self.base
             self.num_entries += outermost and any(True for _ in module.parameters())
             if outermost and self.entry is None and any(True for _ in module.parameters()):
@@ -171,7 +174,7 @@ class CallWatch:
     def loss_called(self, name: str) -> Callable[[FrameType], None]:
         def called(frame: FrameType) -> None:
             values = frame.f_locals
-            if self.active:
+            if self.active and is_dense(values["input"]):
                 index, where = values.get("ignore_index", -100), self.path(self.stack[-1:]) or place(owner_frame(frame))
                 self.losses.append(LossCall(name, values["input"], values["target"], index, where))
 

@@ -15,7 +15,7 @@ from .calls import CallWatch
 from .checksums import checksums
 from .finding import Finding, definition
 from .independent import few_samples, undisturbed
-from .losses import is_in
+from .losses import judges
 from .modes import reads_mode
 from .registered import hidden_values
 
@@ -32,6 +32,10 @@ class State:
 
 def state_of(model: LightningModule) -> State:
     buffers = dict(model.named_buffers()) if rank_zero_only.rank == 0 else {}  # the others receive those of the first
+    caches = {
+        f"{path}.{name}".lstrip(".") for path, m in model.named_modules() for name in m._non_persistent_buffers_set
+    }
+    buffers = {name: buffer for name, buffer in buffers.items() if name not in caches}
     tensors = {**dict(model.named_parameters()), **buffers}
     tensors = {name: tensor for name, tensor in tensors.items() if not is_lazy(tensor)}
     return State(
@@ -109,7 +113,7 @@ def check_left_behind(model: LightningModule, before: State, stage: str) -> Iter
             "training goes on in a mode that nobody chose",
             f"leave out .eval() and .train() in the hooks of {stage}: Lightning switches modes and puts them back",
         )
-    frozen = [name for name, asked in before.requires_grad.items() if after.requires_grad.get(name, asked) != asked]
+    frozen = [name for name, asked in before.requires_grad.items() if asked and not after.requires_grad.get(name, True)]
     if frozen or after.grad_enabled != before.grad_enabled:
         yield Finding(
             "eval_mode",
@@ -119,6 +123,8 @@ def check_left_behind(model: LightningModule, before: State, stage: str) -> Iter
             "put requires_grad and torch.set_grad_enabled back, or use no_grad() in a `with`",
         )
     changed = [name for name, bits in before.tensors.items() if after.tensors.get(name, bits) != bits]
+    if any(hasattr(optimizer, "train") and hasattr(optimizer, "eval") for optimizer in model.trainer.optimizers):
+        changed = [name for name in changed if name not in before.requires_grad]  # schedule-free: it averages them
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         yield Finding(
@@ -133,10 +139,7 @@ def check_left_behind(model: LightningModule, before: State, stage: str) -> Iter
 def check_random(trainer: Trainer, model: LightningModule, calls: CallWatch, stage: str) -> Iterator[Finding]:
     """(20) In eval mode, logits are the same every time."""
     entry = calls.entry
-    judged = [
-        loss for loss in calls.losses if entry and loss.outputs is entry.output and is_in(loss.targets, calls.batch)
-    ]
-    if entry is None or not judged:
+    if entry is None or not judges(calls):
         return
     traces = []
     with suppress(Exception), undisturbed(trainer, model, entry.module) as call:

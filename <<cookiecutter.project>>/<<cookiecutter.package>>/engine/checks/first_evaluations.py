@@ -5,6 +5,7 @@ from copy import copy
 from functools import partial
 from typing import Any
 
+import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.utilities.data import sized_len
 from torch.nn.modules.module import register_module_forward_hook
@@ -13,6 +14,7 @@ from .calls import CallWatch
 from .data import check_data
 from .evaluation import check_eval_mode, check_left_behind, check_random, state_of
 from .finding import Finding, Findings
+from .losses import judges
 from .metric_record import MetricRecord
 from .metrics import check_metrics
 from .passes import Passes
@@ -54,6 +56,15 @@ class FirstEvaluations:
         loop: Any = trainer.fit_loop.epoch_loop.val_loop if stage == "fit" else getattr(trainer, f"{stage}_loop")
         self.runs = 0
         vars(loop)["run"] = partial(self.run, trainer, loop, loop.run, STAGES.get(stage, "validation"))
+
+    def apart(self, trainer: Trainer, run: Any) -> None:
+        """Fit without a watch on the evaluations: a tuner tries something out."""
+        loop = vars(trainer.fit_loop.epoch_loop.val_loop)
+        watched = loop.pop("run", None)
+        try:
+            run()
+        finally:
+            loop.update({"run": watched} if watched else {})
 
     def run(self, trainer: Trainer, loop: Any, run: Any, stage: str) -> Any:
         """Run an evaluation and report what was wrong in it."""
@@ -141,6 +152,7 @@ class BatchWatch(Callback):
         self.batches = 0
         self.last: dict[str, Any] = {}  # what the last traced batch called
         self.handle: Any = None
+        self.tracer.watch(torch.autograd.backward, self.calls.differentiates)
         for hook in HOOKS:
             name = f"on_{stage}_{hook}"
             self.tracer.watch(getattr(type(model), name, None), returned=lambda *_: self.tracer.stop())
@@ -176,6 +188,7 @@ class BatchWatch(Callback):
         self.calls.active = False
         self.record.see(self.calls)
         if self.batches <= TRACED:
+            self.record.classifies &= judges(self.calls)
             self.last = {name: copy(getattr(self.calls, name)) for name in ("entry", "losses", "batch", "batch_size")}
 
     on_validation_start = on_test_start = on_predict_start = trace

@@ -8,14 +8,15 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 
 from .calls import CallWatch
 from .data import check_data, check_finite, check_inputs
-from .finding import Finding, Findings, definition
+from .finding import Findings, definition
 from .first_evaluations import FirstEvaluations
 from .independent import check_independent
-from .losses import check_first_loss, check_losses
+from .losses import check_first_loss, check_losses, no_loss
 from .metric_record import MetricRecord
 from .modes import check_modes
+from .optimizer_groups import check_optimizers
 from .schedule import check_known, check_schedules, check_stepped, learning_rates, steps_taken
-from .step_rules import check_gradients, check_optimizers, check_order, check_weights
+from .step_rules import check_gradients, check_order, check_weights
 from .steps import StepWatch
 from .tracer import Tracer
 
@@ -56,6 +57,8 @@ class TrainingChecks(Callback):
 
     def fit(self, trainer: Trainer, run: Any) -> None:
         """Fit, and come back for the stages after it."""
+        if self not in trainer.callbacks:
+            return self.evaluations.apart(trainer, run)
         vars(trainer.fit_loop).pop("run")
         try:
             run()
@@ -77,10 +80,10 @@ class TrainingChecks(Callback):
         found = check_data(self.evaluations.loaders, self.num_classes, overfit=self.overfit)
         self.evaluations.compared |= self.evaluations.loaders.keys()
         self.findings.report(found, *(["labels"] if self.num_classes else []), "splits")
-        self.first_epoch, self.schedulers = trainer.current_epoch, steps_taken(trainer)
+        self.first_epoch = trainer.current_epoch
+        self.schedulers, self.rates = steps_taken(trainer), learning_rates(trainer)
         self.epochs_before = trainer.fit_loop.epoch_progress.current.completed
-        self.has_begun = self.saw_first_batch = False
-        self.without_loss, self.rates = 0, learning_rates(trainer)
+        self.has_begun, self.saw_first_batch, self.without_loss = False, False, 0
         self.is_new = self.checkpoint is None and trainer.ckpt_path is None
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -106,10 +109,9 @@ class TrainingChecks(Callback):
             if seen and (trainer.enable_validation or trainer.current_epoch > self.first_epoch):
                 self.leave(trainer)  # until an evaluation brings it back, once
                 self.report_order()
-            return
-        if not self.tracer.start():
-            self.stop_steps()  # a profiler is at work
-            return
+            return None
+        if not self.tracer.start():  # a profiler is at work
+            return self.stop_steps()
         self.steps.batch += 1
         self.calls.begin(batch)
         self.record.start()
@@ -118,12 +120,11 @@ class TrainingChecks(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self.steps is None:
-            return
+            return None
         self.record.stop()
         self.calls.active = False
-        if not self.tracer.is_on():
-            self.stop_steps()  # a profiler was
-            return
+        if not self.tracer.is_on():  # a profiler was
+            return self.stop_steps()
         with self.tracer.paused():  # then on, until the model's own hook of that name returns
             self.without_loss += pl_module.automatic_optimization and not outputs
             self.look(trainer, pl_module)
@@ -137,10 +138,8 @@ class TrainingChecks(Callback):
             found += check_schedules(trainer)
             found += check_first_loss(self.calls) if self.is_new else []
             found += list(check_inputs(self.calls.inputs, "train")) or check_finite(self.calls.batch, "train")
-        if self.without_loss == self.steps.batch == ENOUGH:
-            what = "there is no loss: training_step returns None, and Lightning leaves out backward"
-            where = definition(model, "training_step")
-            found.append(Finding("loss", where, what, "nothing is learnt", "return the loss from training_step"))
+        if self.without_loss == self.steps.batch == PATIENCE:
+            found.append(no_loss(definition(model, "training_step")))
         looked = ["called"]
         looked += ["registered", "loss", "clipping"] if self.steps.backwards else []
         looked += ["logits"] if self.calls.losses else []

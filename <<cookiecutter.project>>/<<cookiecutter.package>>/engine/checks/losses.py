@@ -27,7 +27,8 @@ def check_losses(calls: CallWatch, num_classes: int | None) -> Iterator[Finding]
         yield from check_logits(call, calls.maker(call.outputs) or call.where)
         if call.name != "binary_cross_entropy_with_logits" and num_classes and is_in(call.targets, calls.batch):
             columns = outputs.size(1)
-            if columns != num_classes:
+            others = [other.outputs.size(1) for other in calls.losses if other.outputs.dim() > 1]
+            if num_classes not in others:  # a second loss may have labels of its own, such as coarse ones
                 yield Finding(
                     "num_classes",
                     calls.maker(call.outputs) or call.where,
@@ -90,12 +91,24 @@ def check_first_loss(calls: CallWatch) -> Iterator[Finding]:
             )
 
 
+def judges(calls: CallWatch) -> bool:
+    """Say whether a loss compares what the model puts out with the labels of the batch."""
+    return any(
+        calls.entry and loss.outputs is calls.entry.output and is_in(loss.targets, calls.batch) for loss in calls.losses
+    )
+
+
 def is_in(targets: Tensor, batch: Any) -> bool:
     """Say whether targets are the labels of a batch, in whatever shape."""
     if targets.is_floating_point():
         return False
     candidates = [leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.numel() == targets.numel()]
     return any(torch.equal(leaf.flatten(), targets.flatten()) for leaf in candidates if leaf.dtype == targets.dtype)
+
+
+def no_loss(where: str) -> Finding:
+    what = "there is no loss: training_step returns None, and Lightning leaves out backward"
+    return Finding("loss", where, what, "nothing is learnt", "return the loss from training_step")
 
 
 def check_loss(losses: Iterable[Tensor], parameters: dict[int, Tensor], where: str) -> Iterator[Finding]:

@@ -32,6 +32,7 @@ class MetricRecord:
         self.rows: list[tuple[Tensor, Tensor]] = []  # logits and labels of each batch
         self.bytes = self.depth = self.samples = 0
         self.sized = True  # the number of samples of each batch is known
+        self.classifies = True  # what the model puts out are logits of the labels
         self.owners: dict[int, Any] = {}
         self.paths: dict[int, str] = {}
         inside: set[int] = set()

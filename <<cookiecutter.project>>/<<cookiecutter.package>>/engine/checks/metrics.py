@@ -11,6 +11,8 @@ from torch import Tensor
 from torchmetrics.aggregation import BaseAggregator
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassPrecision, MulticlassRecall
 
+from <<cookiecutter.package>>.engine.rng_state import rng_state, set_rng_state
+
 from .finding import Finding, definition
 from .metric_record import Arguments, MetricRecord, values_of
 
@@ -33,10 +35,12 @@ def check_metrics(trainer: Trainer, loop: Any, record: MetricRecord) -> Iterator
     names = {result.meta.name for result in results if not result.meta.name.endswith(("_step", "num_samples"))}
     logged = {name: float(v) for name, v in trainer.callback_metrics.items() if name in names and v.numel() == 1}
     objects = {id(result.value): result.meta.name for result in results if not result.is_tensor}
+    state = rng_state([])
     for key, calls in record.calls.items():
         if all(calls):
             yield from check_metric(record, record.owners[key], calls, logged, objects)
-    if len(record.rows) > 1 and sum(len(labels) for _, labels in record.rows) == record.samples:
+    set_rng_state(state, [])  # a bootstrapped metric draws
+    if record.classifies and len(record.rows) > 1 and sum(len(labels) for _, labels in record.rows) == record.samples:
         means = {result.meta.name for result in results if isinstance(result.value, BaseAggregator)}
         unnamed = {name: v for name, v in logged.items() if name not in objects.values() or name in means}
         yield from check_names(record, unnamed)
@@ -49,6 +53,7 @@ def check_metric(
     columns = list(zip(*calls, strict=True))
     path = record.paths.get(next(iter(values_of(metric))), "")
     whole = all(isinstance(value, Tensor) and value.dim() > 0 for column in columns for value in column)
+    whole = whole and all(len({value.shape[1:] for value in column}) == 1 for column in columns)
     rows = sum(len(call[0]) for call in calls) if whole and record.sized else 0
     if rows > record.samples and rows % record.samples == 0:
         what = f"{path} is given {rows} samples; the split has {record.samples}"

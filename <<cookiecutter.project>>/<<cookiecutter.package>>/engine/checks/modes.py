@@ -38,7 +38,10 @@ def check_modes(model: LightningModule, calls: CallWatch, at_first: dict[int, in
         for name, (module, how) in seen.items()
         if how.in_eval and (how.trainable or (reads_mode(module) and not is_frozen(model, name, calls)))
     }
-    for name in sorted(trained):
+    matters = any(
+        how.in_eval and reads_mode(m) and not is_frozen(model, name, calls) for name, (m, how) in seen.items()
+    )
+    for name in sorted(trained) if matters else []:
         yield Finding(
             "train_mode",
             name or type(model).__name__,

@@ -5,8 +5,6 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from torch.utils.data import DataLoader, IterableDataset
-
 from .batch import class_labels, fingerprint, inputs_and_labels, tensors
 from .finding import Finding
 from .samples import has_known_order, loaders_of
@@ -80,8 +78,7 @@ class Passes:
 
     def streams(self, split: str) -> bool:
         """Say whether each pass may rightly bring other samples."""
-        loaders = loaders_of(self.loaders.get(split))
-        return not all(isinstance(x, DataLoader) and not isinstance(x.dataset, IterableDataset) for x in loaders)
+        return not self.has_plain_order(split)
 
 
 def can_tell(values: tuple[float, ...]) -> bool:

@@ -14,6 +14,7 @@ from .finding import Finding, definition
 
 MOST = 1000  # items of a container that are looked at
 OWN = ("_parameters", "_buffers", "_modules", "_trainer", "_fabric", "_hparams")  # of nn.Module and Lightning
+ENGINE = __name__.rpartition(".checks")[0]
 PLAIN = (list, tuple, set, frozenset, deque, dict)
 
 
@@ -88,5 +89,7 @@ def contents(value: Any) -> Iterator[tuple[str, Any]]:
         yield from contents(value.__defaults__ or ())
     elif isinstance(value, MethodType):
         yield ".__self__", value.__self__
-    elif hasattr(value, "__dict__") and not type(value).__module__.startswith(("torch", "lightning", "builtins")):
+    elif hasattr(value, "__dict__") and not type(value).__module__.startswith(
+        ("torch", "lightning", "builtins", ENGINE)
+    ):
         yield from ((f".{name}", item) for name, item in vars(value).items())

@@ -139,7 +139,7 @@ def held_labels(dataset: Any) -> Tensor | None:
         labels = held_labels(dataset.dataset)
         return None if labels is None else labels[torch.as_tensor(dataset.indices, dtype=torch.int64)]
     if isinstance(dataset, TensorDataset):
-        return dataset.tensors[-1] if len(dataset.tensors) > 1 else None
+        return dataset.tensors[1] if len(dataset.tensors) == 2 else None
     labels = getattr(dataset, "targets", None)
     if labels is None or getattr(dataset, "target_transform", None) is not None:
         return None
@@ -163,7 +163,7 @@ def check_counted(loader: Any, samples: int, split: str) -> Iterator[Finding]:
             "some count several times, others not at all",
             "make the loader of evaluation without a sampler and with shuffle=False",
         )
-    elif samples < len(sampler):
+    elif getattr(loader.batch_sampler, "drop_last", False) and samples < len(sampler):
         yield Finding(
             "metrics",
             split,

@@ -8,6 +8,7 @@ from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch.optim import lr_scheduler
 
 from .finding import Finding, definition
@@ -16,7 +17,8 @@ from .schedule_length import Pace, mismatch
 
 def check_schedules(trainer: Trainer) -> Iterator[Finding]:
     """Compare the steps that Lightning will make with those that each scheduler was built for, at the first batch."""
-    if not trainer.lightning_module.automatic_optimization or trainer.fast_dev_run:
+    model = trainer.lightning_module
+    if not model.automatic_optimization or trainer.fast_dev_run or is_overridden("lr_scheduler_step", model):
         return
     for config in trainer.lr_scheduler_configs:
         pace = planned_pace(trainer, config)
@@ -69,7 +71,8 @@ def check_known(trainer: Trainer, rates_before: list[float]) -> Iterator[Finding
     """Find a scheduler that was made and that Lightning does not know: nobody steps it in automatic optimization."""
     made = any(hasattr(optimizer.step, "_wrapped_by_lr_sched") for optimizer in trainer.optimizers)
     unknown = made and not trainer.lr_scheduler_configs and trainer.lightning_module.automatic_optimization
-    if unknown and learning_rates(trainer) == rates_before:
+    own = [value for value in vars(trainer.lightning_module).values() if isinstance(value, lr_scheduler.LRScheduler)]
+    if unknown and not any(scheduler.last_epoch > 0 for scheduler in own) and learning_rates(trainer) == rates_before:
         yield Finding(
             "schedule",
             definition(trainer.lightning_module, "configure_optimizers"),

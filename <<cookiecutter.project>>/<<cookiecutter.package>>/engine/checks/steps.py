@@ -48,12 +48,14 @@ class StepWatch:
         self.latest: dict[int, int] = {}
         for optimizer in trainer.optimizers:
             self.add(optimizer)
+        self.configured = len(self.optimizers)  # those after it were met in training
         self.batch = self.backwards = 0
         self.pending: dict[int, set[int]] = defaultdict(set)  # id of a parameter -> numbers of the calls of backward
         self.batch_of: dict[int, int] = {}  # number of a call of backward -> number of its batch
         self.received: set[int] = set()  # ids of parameters that had a gradient
+        self.nonzero: set[int] = set()  # ids of parameters that had one other than 0
         self.not_finite: set[int] = set()
-        self.largest: dict[int, float] = defaultdict(float)  # id of a parameter -> its largest gradient
+        self.largest: dict[int, float] = defaultdict(float)  # id of a parameter -> the largest gradient of a step
         self.by_hand: set[int] = set()  # numbers of optimizers whose gradients come from elsewhere than backward
         self.wraps: set[int] = set()  # numbers of optimizers that step through another one
         self.cleared_at: dict[int, str] = {}  # by optimizer
@@ -114,8 +116,8 @@ class StepWatch:
                 self.pending[key].clear()  # the scaler leaves out the step
                 continue
             self.received.add(key)
-            self.largest[key] = max(largest, self.largest[key])
             if largest:
+                self.nonzero.add(key)
                 self.pending[key].add(self.backwards)
 
     def clears(self, frame: FrameType) -> None:
@@ -148,6 +150,8 @@ class StepWatch:
             return
         fresh, stale = numbers - self.used[number], numbers & self.used[number]
         first, again = ({self.batch_of[n] for n in some} for some in (fresh, stale))
+        for key, p in mine.items():
+            self.largest[key] = max(self.largest[key], 0.0 if p.grad is None else size(p.grad))
         where = place(owner_frame(sys._getframe(1)))
         foreign = self.is_foreign(number, fresh)
         self.steps[number].append(Step(self.batch, self.backwards, first, again, foreign, where))
@@ -160,12 +164,13 @@ class StepWatch:
 
     def number_of(self, optimizer: Any, mine: dict[int, Tensor]) -> int | None:
         """Return the number of the optimizer that steps; None for one of another model, or one that wraps another."""
+        same = [number for number, known in enumerate(self.optimizers) if known is optimizer]
+        if same:
+            return None if same[0] in self.wraps else same[0]
         for number, known in enumerate(self.optimizers):
-            if known is not optimizer and {id(p) for p in members(known)} == mine.keys():
+            if {id(p) for p in members(known)} == mine.keys():
                 self.wraps.add(number)  # its step is that of the optimizer inside
                 return number
-            if known is optimizer:
-                return None if number in self.wraps else number
         if not mine.keys() & self.names.keys():
             return None
         self.add(optimizer)
