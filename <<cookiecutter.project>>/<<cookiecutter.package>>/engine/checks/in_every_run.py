@@ -109,22 +109,24 @@ class TrainingChecks(Callback):
             if seen and (trainer.enable_validation or trainer.current_epoch > self.first_epoch):
                 self.leave(trainer)  # until an evaluation brings it back, once
                 self.report_order()
-            return None
-        if not self.tracer.start():  # a profiler is at work
-            return self.stop_steps()
-        self.steps.batch += 1
-        self.calls.begin(batch)
-        self.record.start()
+            return
+        if self.tracer.start():
+            self.steps.batch += 1
+            self.calls.begin(batch)
+            self.record.start()
+        else:
+            self.stop_steps()  # a profiler is at work
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self.steps is None:
-            return None
+            return
         self.record.stop()
         self.calls.active = False
-        if not self.tracer.is_on():  # a profiler was
-            return self.stop_steps()
+        if not self.tracer.is_on():
+            self.stop_steps()  # a profiler was
+            return
         with self.tracer.paused():  # then on, until the model's own hook of that name returns
             self.without_loss += pl_module.automatic_optimization and not outputs
             self.look(trainer, pl_module)
