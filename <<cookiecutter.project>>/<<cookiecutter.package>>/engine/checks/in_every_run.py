@@ -91,8 +91,7 @@ class TrainingChecks(Callback):
             self.has_begun, self.tracer = True, Tracer()
             self.saw_first_batch = batch_idx == 0  # a run that continues may begin within an epoch
             self.steps = StepWatch(trainer, pl_module, self.tracer)
-            self.calls = CallWatch(pl_module, self.tracer)
-            self.record = MetricRecord(pl_module, self.tracer)
+            self.calls, self.record = CallWatch(pl_module, self.tracer), MetricRecord(pl_module, self.tracer)
             self.tracer.watch(type(pl_module).on_train_batch_end, returned=lambda *_: self.tracer.stop())
         elif self.steps is not None:
             self.tracer.stop()
