@@ -91,9 +91,11 @@ class FirstEvaluations:
             after = kept_values(model)
             self.left = {path: value for path, value in after.items() if kept.get(path, value) != value}
         else:
-            self.findings.report(check_shared({**self.stages, stage: watch.record.updated}))
+            record = watch.record
+            self.stages[stage] = {key: path for key, path in record.updated.items() if key in record.computed}
+            self.findings.report(check_shared(self.stages))
             if self.left:
-                idle = set(watch.record.paths.values()) - set(watch.record.computed.values())
+                idle = set(record.paths.values()) - set(record.computed.values())
                 left = {path: value for path, value in self.left.items() if path not in idle}
                 self.findings.report(check_sanity(watch.kept, left, kept_values(model)))
             if len(loaders) == 1:
@@ -123,7 +125,6 @@ class FirstEvaluations:
 
     def report_metrics(self, trainer: Trainer, loop: Any, watch: "BatchWatch", stage: str) -> None:
         record, split = watch.record, SPLITS.get(stage)
-        self.stages[stage] = record.updated
         found: list[Finding] = []
         if split:
             num_classes = getattr(getattr(trainer, "datamodule", None), "num_classes", None)

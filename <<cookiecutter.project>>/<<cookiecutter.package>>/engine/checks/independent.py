@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from <<cookiecutter.package>>.engine.rng_state import rng_state, set_rng_state
 
+from .batch import is_dense
 from .calls import CallWatch
 from .finding import Finding, definition
 
@@ -170,4 +171,4 @@ def first_tensor(value: Any) -> Tensor | None:
 
 def is_rows(value: Any, size: int) -> bool:
     """Say whether a value is a tensor with one row for each sample."""
-    return isinstance(value, Tensor) and value.dim() > 0 and value.size(0) == size
+    return is_dense(value) and value.dim() > 0 and value.size(0) == size

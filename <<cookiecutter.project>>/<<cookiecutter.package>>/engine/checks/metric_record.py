@@ -34,6 +34,7 @@ class MetricRecord:
         self.sized = True  # the number of samples of each batch is known
         self.classifies = True  # what the model puts out are logits of the labels
         self.owners: dict[int, Any] = {}
+        self.metrics: list[Metric] = []
         self.paths: dict[int, str] = {}
         inside: set[int] = set()
         for path, module in model.named_modules():
@@ -41,13 +42,15 @@ class MetricRecord:
                 self.owners[id(module)] = module
                 inside |= {id(m) for m in module.modules()}
             if isinstance(module, Metric):
+                self.metrics.append(module)
                 self.paths[id(module)] = path
 
     def start(self) -> None:
-        """Stand in front of `update`, `forward` and `compute` of each outermost metric, and of `log` of the model."""
+        """Stand in front of `update` and `forward` of each outermost metric, every `compute`, and `log` of the model."""
         for metric in self.owners.values():
             for name in ("update", "forward"):
                 self.stand(metric, name, partial(self.note_update, metric))
+        for metric in self.metrics:
             self.stand(metric, "compute", partial(self.note_compute, metric))
         self.stand(self.model, "log", self.note_log)
 
@@ -62,16 +65,13 @@ class MetricRecord:
         self.replaced.clear()
 
     def note_update(self, metric: Any, *args: Any, **kwargs: Any) -> None:
-        self.updated |= self.paths_of(metric)
+        self.updated |= {key: self.paths[key] for key in values_of(metric) if key in self.paths}
         self.bytes += sum(a.nbytes for a in args if isinstance(a, Tensor))
         kept = tuple(a.detach().clone() if isinstance(a, Tensor) else a for a in args)
         self.calls.setdefault(id(metric), []).append(kept if not kwargs and self.bytes < MOST_BYTES else ())
 
-    def note_compute(self, metric: Any) -> None:
-        self.computed |= self.paths_of(metric)
-
-    def paths_of(self, metric: Any) -> dict[int, str]:
-        return {key: self.paths[key] for key in values_of(metric) if key in self.paths}
+    def note_compute(self, metric: Metric) -> None:
+        self.computed[id(metric)] = self.paths[id(metric)]
 
     def note_log(self, name: str = "", *args: Any, **kwargs: Any) -> None:
         if name not in self.logged_at:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import GradientAccumulationScheduler
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, LearningRateFinder
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch.optim import lr_scheduler
 
@@ -70,6 +70,9 @@ def stepped_by_lightning(trainer: Trainer, config: Any, before: int, now: int) -
 def check_known(trainer: Trainer, rates_before: list[float]) -> Iterator[Finding]:
     """Find a scheduler that was made and that Lightning does not know: nobody steps it in automatic optimization."""
     made = any(hasattr(optimizer.step, "_wrapped_by_lr_sched") for optimizer in trainer.optimizers)
+    made &= not any(
+        isinstance(callback, LearningRateFinder) for callback in trainer.callbacks
+    )  # it makes one to try rates
     unknown = made and not trainer.lr_scheduler_configs and trainer.lightning_module.automatic_optimization
     own = [value for value in vars(trainer.lightning_module).values() if isinstance(value, lr_scheduler.LRScheduler)]
     if unknown and not any(scheduler.last_epoch > 0 for scheduler in own) and learning_rates(trainer) == rates_before:
