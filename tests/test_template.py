@@ -145,7 +145,7 @@ def test_the_project_stays_small(project):
     lines = {path: count_source_lines(path.read_text()) for path in python}
     assert sum(lines[path] for path in python if path not in looking + owned) < 1250
     assert sum(lines[path] for path in owned) < 1550
-    assert sum(lines[path] for path in looking) < 3500
+    assert sum(lines[path] for path in looking) < 3650
     assert len([path for path in files_of(project) if path.suffix in (".yaml", ".yml")]) < 33
     assert len((project / "train.py").read_text().splitlines()) < 60
     assert max(len(path.read_text().splitlines()) for path in python) <= 200

@@ -9,6 +9,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 from torch.nn.parameter import is_lazy
+from torch.optim.swa_utils import AveragedModel
 from torchmetrics import Metric, MetricCollection
 
 from .calls import CallWatch
@@ -35,7 +36,9 @@ def state_of(model: LightningModule) -> State:
     caches = {
         f"{path}.{name}".lstrip(".") for path, m in model.named_modules() for name in m._non_persistent_buffers_set
     }
-    buffers = {name: buffer for name, buffer in buffers.items() if name not in caches}
+    averaged = tuple(f"{path}." for path, m in model.named_modules() if isinstance(m, AveragedModel))  # for update_bn
+    kept = {name for name, b in buffers.items() if "best" in name.lower() and b.numel() == 1}  # a score, no weight
+    buffers = {name: b for name, b in buffers.items() if name not in caches | kept and not name.startswith(averaged)}
     tensors = {**dict(model.named_parameters()), **buffers}
     tensors = {name: tensor for name, tensor in tensors.items() if not is_lazy(tensor)}
     return State(

@@ -10,6 +10,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.utilities.data import sized_len
 from torch.nn.modules.module import register_module_forward_hook
 
+from .batch import inputs_and_labels
 from .calls import CallWatch
 from .data import check_data
 from .evaluation import check_eval_mode, check_left_behind, check_random, state_of
@@ -92,7 +93,7 @@ class FirstEvaluations:
             self.left = {path: value for path, value in after.items() if kept.get(path, value) != value}
         else:
             record = watch.record
-            self.stages[stage] = {key: path for key, path in record.updated.items() if key in record.computed}
+            self.stages[stage] = record.collected
             self.findings.report(check_shared(self.stages))
             if self.left:
                 idle = set(record.paths.values()) - set(record.computed.values())
@@ -132,12 +133,8 @@ class FirstEvaluations:
                 found += check_data(self.loaders, num_classes, overfit=bool(trainer.overfit_batches))
             self.compared |= {split}
         if not found and split and trainer.world_size == 1:
-            size = sized_len(self.loaders[split])
-            found += (
-                check_counted(self.loaders[split], record.samples, split)
-                if record.sized and watch.batches == size
-                else []
-            )
+            if record.sized and watch.batches == sized_len(self.loaders[split]):
+                found += check_counted(self.loaders[split], record.samples, split)
             found += check_metrics(trainer, loop, record)
         self.findings.report(found, *(["metrics", "stages"] if record.calls or record.rows else []))
 
@@ -171,8 +168,6 @@ class BatchWatch(Callback):
         if self.batches == TRACED + 1 and self.calls.entry is not None:
             entry = self.calls.entry.module  # a hook of its own would be copied with it
             self.handle = register_module_forward_hook(partial(self.calls.note_output, entry))
-        if self.split and dataloader_idx == 0:
-            self.passes.see(self.split, batch)
         self.calls.begin(batch)
         if self.batches <= TRACED:
             self.tracer.start()
@@ -191,6 +186,11 @@ class BatchWatch(Callback):
         if self.batches <= TRACED:
             self.record.classifies &= judges(self.calls)
             self.last = {name: copy(getattr(self.calls, name)) for name in ("entry", "losses", "batch", "batch_size")}
+        if self.split and dataloader_idx == 0:
+            entry, (inputs, labels) = self.calls.entry, inputs_and_labels(batch)
+            if entry is not None and self.record.classifies and not self.calls.needs_grad:
+                inputs = entry.args or entry.kwargs  # noise may be added in a step
+            self.passes.see(self.split, (inputs, labels))
 
     on_validation_start = on_test_start = on_predict_start = trace
     on_validation_batch_start = on_test_batch_start = on_predict_batch_start = begin

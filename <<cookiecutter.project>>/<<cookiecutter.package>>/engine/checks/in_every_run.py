@@ -16,6 +16,7 @@ from .metric_record import MetricRecord
 from .modes import check_modes
 from .optimizer_groups import check_optimizers
 from .schedule import check_known, check_schedules, check_stepped, learning_rates, steps_taken
+from .second_epoch import begin_of, check_second_epoch
 from .step_rules import check_gradients, check_order, check_weights
 from .steps import StepWatch
 from .tracer import Tracer
@@ -80,15 +81,14 @@ class TrainingChecks(Callback):
         found = check_data(self.evaluations.loaders, self.num_classes, overfit=self.overfit)
         self.evaluations.compared |= self.evaluations.loaders.keys()
         self.findings.report(found, *(["labels"] if self.num_classes else []), "splits")
-        self.first_epoch = trainer.current_epoch
         self.schedulers, self.rates = steps_taken(trainer), learning_rates(trainer)
-        self.epochs_before = trainer.fit_loop.epoch_progress.current.completed
+        self.first_epoch, self.epochs_before = trainer.current_epoch, trainer.fit_loop.epoch_progress.current.completed
         self.has_begun, self.saw_first_batch, self.without_loss = False, False, 0
         self.is_new = self.checkpoint is None and trainer.ckpt_path is None
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if not self.has_begun:  # now that the hooks of the model have changed what they change
-            self.has_begun, self.tracer = True, Tracer()
+            self.has_begun, self.tracer, self.begin = True, Tracer(), begin_of(pl_module)
             self.saw_first_batch = batch_idx == 0  # a run that continues may begin within an epoch
             self.steps = StepWatch(trainer, pl_module, self.tracer)
             self.calls, self.record = CallWatch(pl_module, self.tracer), MetricRecord(pl_module, self.tracer)
@@ -141,8 +141,7 @@ class TrainingChecks(Callback):
             found += list(check_inputs(self.calls.inputs, "train")) or check_finite(self.calls.batch, "train")
         if self.without_loss == self.steps.batch == PATIENCE:
             found.append(no_loss(definition(model, "training_step")))
-        looked = ["called"]
-        looked += ["registered", "loss", "clipping"] if self.steps.backwards else []
+        looked = ["called", *(["registered", "loss", "clipping"] if self.steps.backwards else [])]
         looked += ["logits"] if self.calls.losses else []
         looked += ["num_classes"] if self.calls.losses and self.num_classes else []
         looked += ["first_loss"] if self.calls.losses and self.is_new else []
@@ -178,6 +177,7 @@ class TrainingChecks(Callback):
     def epoch_has_ended(self, trainer: Trainer) -> None:
         if trainer.current_epoch == self.first_epoch + 1:
             self.report_schedulers(trainer)
+            self.findings.report(check_second_epoch(trainer, trainer.lightning_module, self.begin))
             if self.steps is not None and not all(self.steps.steps):
                 self.judge(trainer, last=True)
         self.passes.next_pass("train")

@@ -29,9 +29,10 @@ class MetricRecord:
         self.calls: dict[int, list[Arguments]] = {}
         self.updated: dict[int, str] = {}  # path of each metric by id
         self.computed: dict[int, str] = {}  # of those that were computed over the whole evaluation
+        self.collected: dict[int, str] = {}  # of those that keep what they were given: not only called, as a loss is
         self.rows: list[tuple[Tensor, Tensor]] = []  # logits and labels of each batch
-        self.bytes = self.depth = self.samples = 0
-        self.sized = True  # the number of samples of each batch is known
+        self.bytes = self.depth = 0
+        self.sizes: list[int] = []  # samples of each batch
         self.classifies = True  # what the model puts out are logits of the labels
         self.owners: dict[int, Any] = {}
         self.metrics: list[Metric] = []
@@ -45,11 +46,20 @@ class MetricRecord:
                 self.metrics.append(module)
                 self.paths[id(module)] = path
 
+    @property
+    def samples(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def sized(self) -> bool:
+        """Say whether the number of samples of each batch is known."""
+        return all(self.sizes)
+
     def start(self) -> None:
         """Stand in front of `update` and `forward` of each outermost metric, every `compute`, and `log` of the model."""
         for metric in self.owners.values():
             for name in ("update", "forward"):
-                self.stand(metric, name, partial(self.note_update, metric))
+                self.stand(metric, name, partial(self.note_update, name, metric))
         for metric in self.metrics:
             self.stand(metric, "compute", partial(self.note_compute, metric))
         self.stand(self.model, "log", self.note_log)
@@ -64,14 +74,16 @@ class MetricRecord:
             vars(owner).update({name: original} if original else {})
         self.replaced.clear()
 
-    def note_update(self, metric: Any, *args: Any, **kwargs: Any) -> None:
-        self.updated |= {key: self.paths[key] for key in values_of(metric) if key in self.paths}
+    def note_update(self, method: str, metric: Any, *args: Any, **kwargs: Any) -> None:
+        updated = {key: self.paths[key] for key in values_of(metric) if key in self.paths}
+        self.updated |= updated
+        self.collected |= updated if method == "update" else {}
         self.bytes += sum(a.nbytes for a in args if isinstance(a, Tensor))
         kept = tuple(a.detach().clone() if isinstance(a, Tensor) else a for a in args)
         self.calls.setdefault(id(metric), []).append(kept if not kwargs and self.bytes < MOST_BYTES else ())
 
     def note_compute(self, metric: Metric) -> None:
-        self.computed[id(metric)] = self.paths[id(metric)]
+        self.computed[id(metric)] = self.collected[id(metric)] = self.paths[id(metric)]
 
     def note_log(self, name: str = "", *args: Any, **kwargs: Any) -> None:
         if name not in self.logged_at:
@@ -79,8 +91,7 @@ class MetricRecord:
 
     def see(self, calls: CallWatch) -> None:
         """Keep the logits and labels of a batch."""
-        self.samples += calls.batch_size
-        self.sized &= calls.batch_size > 0
+        self.sizes.append(calls.batch_size)
         batch = calls.batch
         output: Any = getattr(calls.entry, "output", None)
         labels = batch[1] if isinstance(batch, list | tuple) and len(batch) == 2 else None

@@ -114,6 +114,6 @@ def random_inputs(split: str, streams: bool) -> Finding:
         split,
         what=f"two passes over {split} had the same labels and other inputs",
         effect=f"the model is scored on randomly changed samples: scores on {split} are noisy, and mostly too low",
-        remedy=f"give the {split} dataset the transform without its random parts; let only training have those",
+        remedy=f"give the {split} dataset the transform without its random parts; in a step, draw only if self.training",
         warning=streams,
     )

@@ -18,12 +18,21 @@ ENGINE = __name__.rpartition(".checks")[0]
 PLAIN = (list, tuple, set, frozenset, deque, dict)
 
 
-def check_registered(model: LightningModule, losses: list[Tensor]) -> Iterator[Finding]:
-    """(1) No parameter that the loss depends on hides where nn.Module does not look."""
+def check_registered(model: LightningModule, losses: list[Tensor], met: Any) -> Iterator[Finding]:
+    """(1) No parameter that the loss depends on hides where nn.Module does not look.
+
+    Args:
+        model: the whole.
+        losses: of one backward.
+        met: receives tensors that no module knows; a plain one counts when it is met again.
+    """
     known = {id(p) for p in model.parameters()}
     unknown = {id(leaf): leaf for loss in losses for leaf in leaves(loss) if id(leaf) not in known}
-    hidden = {id(tensor): path for path, tensor in hidden_tensors(model)} if unknown else {}
-    found = [(hidden.get(key), p) for key, p in unknown.items() if key in hidden or isinstance(p, nn.Parameter)]
+    again = {key: p for key, p in unknown.items() if isinstance(p, nn.Parameter) or p in met}
+    hidden = {id(tensor): path for path, tensor in hidden_tensors(model)} if again else {}
+    found = [(hidden.get(key), p) for key, p in again.items() if key in hidden or isinstance(p, nn.Parameter)]
+    for p in unknown.values():
+        met[p] = True
     for path, p in found[:1]:
         more = f" ({len(found)} parameters in all)" if len(found) > 1 else ""
         yield Finding(

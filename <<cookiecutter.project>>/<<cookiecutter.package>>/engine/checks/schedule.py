@@ -61,7 +61,8 @@ def stepped_by_lightning(trainer: Trainer, config: Any, before: int, now: int) -
         return
     epochs = trainer.fit_loop.epoch_progress.current.completed
     ratio = now / (trainer.global_step if config.interval == "step" else epochs)
-    if not 0.9 <= ratio <= 1.1:
+    warms_up = 0.5 < ratio < 1 and is_overridden("lr_scheduler_step", trainer.lightning_module)  # before it begins
+    if not 0.9 <= ratio <= 1.1 and not warms_up:
         remedy = "leave it to Lightning: call scheduler.step() nowhere, or once in lr_scheduler_step"
         pace = replace(planned, steps=round(planned.steps * ratio))
         yield from (replace(f, remedy=remedy) for f in judge(config.scheduler, pace, where(trainer)))

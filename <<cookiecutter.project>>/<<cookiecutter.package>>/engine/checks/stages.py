@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 from torchmetrics import Metric
 
@@ -37,7 +38,7 @@ def check_sanity(begin: dict[str, Any], left: dict[str, Any], end: dict[str, Any
 
 
 def kept_values(model: nn.Module) -> dict[str, Any]:
-    """Return, by path, updates of metrics, lengths of lists and floating numbers that a model keeps."""
+    """Return, by path, updates of metrics, lengths of lists and arrays, and floating numbers that a model keeps."""
     kept: dict[str, Any] = {}
     for name, module in model.named_modules():
         if isinstance(module, Metric):
@@ -47,10 +48,10 @@ def kept_values(model: nn.Module) -> dict[str, Any]:
                 path = f"{name}.{attribute}" if name else attribute
                 if attribute.startswith("_"):
                     continue
-                if isinstance(value, list):
-                    kept[path] = len(value)
-                elif isinstance(value, float) or (isinstance(value, Tensor) and value.numel() == 1):
+                if isinstance(value, float) or (isinstance(value, Tensor) and value.numel() == 1):
                     kept[path] = float(value)
+                elif isinstance(value, list) or (isinstance(value, Tensor | np.ndarray) and value.ndim):
+                    kept[path] = len(value)
     return kept
 
 

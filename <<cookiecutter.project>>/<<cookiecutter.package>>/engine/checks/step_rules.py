@@ -102,6 +102,17 @@ def check_gradients(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
             "one such step makes the weights NaN",
             "look for log(0), sqrt(0), a division by 0, or a norm of zeros on the way to the loss",
         )
+    zero = without_slope(watch) if last and watch.nonzero else []
+    if zero:
+        yield Finding(
+            "gradients",
+            zero[0],
+            f"all gradients of {listed(zero, verb='')} are 0 in {watch.batch} batches",
+            "nothing is learnt there",
+            "look for round, sign, argmax or a comparison on the way to the loss, for a ReLU that is always 0, and for a "
+            "part of the loss whose factor is 0 so far",
+            warning=True,
+        )
     missing = without_gradient(watch)
     if missing and last:
         yield Finding(
@@ -112,6 +123,16 @@ def check_gradients(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
             "use them in forward and leave out .detach(), .data, .item() and no_grad on the way; "
             "freeze what is not to be trained with requires_grad_(False)",
         )
+
+
+def without_slope(watch: StepWatch) -> list[str]:
+    """Return the paths of modules all of whose optimized parameters had gradients, and only zeros."""
+    found = []
+    for path, module in watch.module.named_modules():
+        own = [id(p) for p in module.parameters(recurse=False) if watch.owner.get(id(p)) in stepping(watch)]
+        if own and not watch.nonzero & set(own) and watch.received >= set(own):
+            found.append(path)
+    return found
 
 
 def without_gradient(watch: StepWatch) -> list[str]:
@@ -128,10 +149,12 @@ def check_weights(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
     stepped = {key: p for key, p in watch.parameters.items() if watch.owner.get(key) in stepping(watch)}
     stepped = {key: p for key, p in stepped.items() if key in watch.names}
     stepped = {key: p for key, p in stepped.items() if watch.largest[key] >= NOISE * largest_of(watch, key)}
+    stepped = {key: p for key, p in stepped.items() if key in watch.nonzero or not watch.nonzero}
     unchanged = [key for key in stepped if key in watch.received and key not in watch.changed]
     if unchanged and last:
         rates = {group["lr"] for o in watch.optimizers for group in o.param_groups if "lr" in group}
-        zero = "their gradients are all zero" if not any(watch.used) else "the learning rate is 0 or too small to show"
+        zero = "their gradients are all zero" if not watch.nonzero else "the learning rate is 0 or too small to show"
+        rising = watch.trainer.lr_scheduler_configs and len(unchanged) < len(stepped)  # a part may begin later
         yield Finding(
             "weights",
             watch.names.get(unchanged[0], "configure_optimizers"),
@@ -139,6 +162,7 @@ def check_weights(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
             "nothing is learnt there",
             f"look at the learning rate (now {', '.join(map(str, sorted(map(float, rates))))}), the scheduler, "
             "and at factors of 0 in the loss",
+            warning=bool(rising),
         )
     now = checksums(stepped)
     restored = [key for key in stepped if key in watch.changed and now[key] == watch.at_first[key] != 0]

@@ -11,6 +11,7 @@ import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.utils.weak import WeakIdKeyDictionary
 
 from .checksums import checksums
 from .clipping import scaled, watch_clipping
@@ -52,6 +53,7 @@ class StepWatch:
         self.batch = self.backwards = 0
         self.pending: dict[int, set[int]] = defaultdict(set)  # id of a parameter -> numbers of the calls of backward
         self.batch_of: dict[int, int] = {}  # number of a call of backward -> number of its batch
+        self.met = WeakIdKeyDictionary()  # tensors that losses depend on and no module knows
         self.received: set[int] = set()  # ids of parameters that had a gradient
         self.nonzero: set[int] = set()  # ids of parameters that had one other than 0
         self.not_finite: set[int] = set()
@@ -74,9 +76,10 @@ class StepWatch:
         watch_clipping(self, tracer)
 
     def waits(self) -> bool:
-        """Say whether a parameter has no gradient yet, or has not changed."""
+        """Say whether a parameter has no gradient other than 0 yet, or has not changed."""
         waiting = [key for key in self.owner if self.parameters[key].requires_grad]
-        return any(key not in self.received or key not in self.changed for key in waiting)
+        zero = [key for key in waiting if key not in self.nonzero and self.parameters[key].dim() > 1]  # a bias may be
+        return bool(zero) or any(key not in self.received or key not in self.changed for key in waiting)
 
     def add(self, optimizer: Any) -> None:
         """Follow one more optimizer."""
@@ -97,8 +100,9 @@ class StepWatch:
         tensors = frame.f_locals["tensors"]
         losses = [tensors] if isinstance(tensors, Tensor) else list(tensors)
         where = place(owner_frame(frame)) or definition(self.module, "training_step")
-        self.findings += check_loss(losses, self.parameters, where)
-        self.findings += check_registered(self.module, losses)
+        if not (self.nonzero and not any(loss.any() for loss in losses)):  # a batch without anything to learn
+            self.findings += check_loss(losses, self.parameters, where)
+        self.findings += check_registered(self.module, losses, self.met)
 
     def backward_ends(self, frame: FrameType, value: Any) -> None:
         self.backwards += 1
@@ -146,6 +150,7 @@ class StepWatch:
         numbers = set().union(*(self.pending[key] for key in mine))
         if not numbers and any(p.grad is not None and size(p.grad) for p in mine.values()):
             self.received |= mine.keys()  # from torch.autograd.grad, or computed by hand
+            self.nonzero |= mine.keys()
             self.by_hand.add(number)
             return
         fresh, stale = numbers - self.used[number], numbers & self.used[number]
@@ -184,9 +189,8 @@ class StepWatch:
         for n in fresh:
             others = [other for other in range(len(self.steps)) if other != number and n in self.used[other]]
             between = any(n <= step.backwards < max(fresh) for other in others for step in self.steps[other])
-            batch = self.batch_of[n]
-            stepped = any(step.batch == batch and step.backwards < n for step in self.steps[number])
-            if between and (batch == self.batch or stepped):
+            stepped = any(step.batch == self.batch_of[n] and step.backwards < n for step in self.steps[number])
+            if between and (self.batch_of[n] == self.batch or stepped):
                 return True
         return False
 
