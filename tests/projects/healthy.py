@@ -81,6 +81,14 @@ MODELS = [
     "GradientNoise",
     "Lazy",
     "SavesItself",
+    "MetricByValue",
+    "LogitsAdjusted",
+    "MetricAsLoss",
+    "Adversarial",
+    "NothingInOneBatch",
+    "BestScoreSaved",
+    "AveragedNormMeasured",
+    "ScheduleAfterTheWarmUp",
 ]
 
 MANUALS = [
@@ -104,6 +112,8 @@ MANUALS = [
     "WassersteinGan",
     "GanClearsBothAtOnce",
     "Alternating",
+    "PerturbationKept",
+    "LargeGradientsSkipped",
 ]
 
 OTHERS = [
@@ -116,6 +126,7 @@ OTHERS = [
     Project(data="healthy.PlainLoader"),
     Project(data="healthy.Augmented"),
     Project(data="healthy.Balanced"),
+    Project(data="healthy.OwnBatches"),
     Project(data="healthy.Streamed"),
     Project(data="healthy.Standardised"),
     Project(data="wrong.UnequalValBatches"),

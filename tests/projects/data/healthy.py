@@ -3,7 +3,16 @@
 import torch
 from my_project.data.digits import Digits
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, WeightedRandomSampler, get_worker_info
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+    get_worker_info,
+)
 
 
 class Flipped(Dataset):
@@ -136,3 +145,12 @@ class Named(Dataset):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         image, label = self.dataset[index]
         return {"image": image, "label": label}
+
+
+class OwnBatches(PlainLoader):
+    """The order is in a batch sampler."""
+
+    def train_dataloader(self) -> DataLoader:
+        rows = self.splits["train"]
+        batches = BatchSampler(RandomSampler(rows), batch_size=32, drop_last=True)
+        return DataLoader(rows, batch_sampler=batches)

@@ -15,6 +15,7 @@ from torch.utils.data import (
     RandomSampler,
     Subset,
     TensorDataset,
+    WeightedRandomSampler,
     default_collate,
     random_split,
 )
@@ -277,3 +278,11 @@ class Sleeping(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         time.sleep(0.002)
         return self.dataset[index]
+
+
+class ValRowsDrawnByWeight(Digits):
+    """All rows in one dataset: the weights of those of val should be 0."""
+
+    def train_dataloader(self) -> DataLoader:
+        rows = ConcatDataset([self.splits["train"], self.splits["val"]])
+        return DataLoader(rows, batch_size=32, sampler=WeightedRandomSampler(torch.ones(len(rows)), len(rows)))

@@ -220,3 +220,101 @@ class OtherWeightsSaved(Small):
         checkpoint["state_dict"] = {
             name: F.normalize(weight, dim=0) if weight.ndim > 1 else weight for name, weight in weights.items()
         }
+
+
+class MeanOfBatchLosses(Small):
+    """The last batch is smaller; by this number the best checkpoint is chosen."""
+
+    def on_validation_epoch_start(self) -> None:
+        self.losses = []
+
+    def validation_step(self, batch, batch_idx):  # here
+        images, labels = batch
+        logits = self(images)
+        self.val_metrics.update(logits, labels)
+        self.losses.append(self.loss(logits, labels))
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_dict(self.val_metrics)
+        self.log("val/loss", torch.stack(self.losses).mean())  # here
+
+
+class LastBatchOnly(Small):
+    """Under a name of its owner's choice."""
+
+    def validation_step(self, batch, batch_idx):  # here
+        images, labels = batch
+        logits = self(images)
+        self.val_loss.update(self.loss(logits, labels), num_samples=len(labels))
+        self.accuracy = (logits.argmax(dim=1) == labels).float().mean()
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("val/loss", self.val_loss)
+        self.log("dev_acc", self.accuracy)  # here
+
+
+class SmallBatchLeftOut(Small):
+    """Only full batches are counted."""
+
+    def validation_step(self, batch, batch_idx):
+        images, labels = batch
+        logits = self(images)
+        self.val_loss.update(self.loss(logits, labels), num_samples=len(labels))
+        if len(labels) == 90:
+            self.val_metrics.update(logits, labels)
+
+
+class TrainLossOfAllStages(Small):
+    """One method for all stages, one metric too."""
+
+    def shared_step(self, batch):
+        images, labels = batch
+        loss = self.loss(self(images), labels)
+        self.train_loss.update(loss, num_samples=len(labels))
+        return loss
+
+    def training_step(self, batch, batch_idx):
+        return self.shared_step(batch)
+
+    def validation_step(self, batch, batch_idx):
+        self.log("val/loss", self.shared_step(batch), batch_size=len(batch[1]))
+
+    def on_validation_epoch_end(self) -> None:
+        pass
+
+
+class HitsOfTheSanityCheck(Small):
+    """A tensor that grows with each batch."""
+
+    def __init__(self, **training: Any) -> None:
+        super().__init__(**training)
+        self.hits = torch.zeros(0)
+
+    def validation_step(self, batch, batch_idx):
+        images, labels = batch
+        logits = self(images)
+        self.val_loss.update(self.loss(logits, labels), num_samples=len(labels))
+        self.hits = torch.cat([self.hits, (logits.argmax(dim=1) == labels).float()])
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("val/loss", self.val_loss)
+        self.log("val/hits", self.hits.mean())
+
+
+class NoiseInAllStages(Small):
+    """Augmentation in what all steps share."""
+
+    def logits(self, images: Tensor) -> Tensor:
+        return self(images + 0.3 * torch.randn_like(images))
+
+    def training_step(self, batch, batch_idx):
+        images, labels = batch
+        loss = self.loss(self.logits(images), labels)
+        self.train_loss.update(loss, num_samples=len(labels))
+        return loss
+
+    def validation_step(self, batch, batch_idx):
+        images, labels = batch
+        logits = self.logits(images)
+        self.val_metrics.update(logits, labels)
+        self.val_loss.update(self.loss(logits, labels), num_samples=len(labels))

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.checkpoint import checkpoint
+from torchmetrics import MeanSquaredError
+from torchmetrics.classification import MulticlassAccuracy
 
 
 class FrozenFeatures(Small):
@@ -484,3 +486,123 @@ class SavesItself(Small):
         super().on_validation_epoch_end()
         other = pickle.loads(pickle.dumps(self))
         assert other.val_loss.forward.__self__ is other.val_loss  # what stands before a method is not copied
+
+
+class MetricByValue(Small):
+    """The value of each batch is logged, with its size: accuracy is the same."""
+
+    def __init__(self, **training: Any) -> None:
+        super().__init__(**training)
+        self.accuracy = MulticlassAccuracy(num_classes=self.hparams.num_classes, average="micro")
+
+    def validation_step(self, batch, batch_idx):
+        images, labels = batch
+        logits = self(images)
+        self.val_loss.update(self.loss(logits, labels), num_samples=len(labels))
+        self.log("val/accuracy", self.accuracy(logits, labels), on_epoch=True, batch_size=len(labels))
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("val/loss", self.val_loss)
+
+
+class LogitsAdjusted(Small):
+    """Scores of evaluation are corrected by the frequencies of the classes, and counted by hand."""
+
+    def __init__(self, **training: Any) -> None:
+        super().__init__(**training)
+        self.register_buffer("prior", torch.linspace(-2, 2, self.hparams.num_classes))
+        self.accuracy = MulticlassAccuracy(num_classes=self.hparams.num_classes, average="micro")
+
+    def validation_step(self, batch, batch_idx):
+        images, labels = batch
+        logits = self(images)
+        self.val_loss.update(self.loss(logits, labels), num_samples=len(labels))
+        self.accuracy.update(logits - self.prior, labels)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("val/loss", self.val_loss)
+        self.log("val/accuracy", self.accuracy.compute())
+        self.accuracy.reset()
+
+
+class MetricAsLoss(Small):
+    """Called as a function in all stages; nobody asks for its value over an epoch."""
+
+    def __init__(self, **training: Any) -> None:
+        super().__init__(**training)
+        self.distance = MeanSquaredError()
+
+    def penalty(self, logits: Tensor) -> Tensor:
+        return 1e-3 * self.distance(logits, torch.zeros_like(logits))
+
+    def training_step(self, batch, batch_idx):
+        return super().training_step(batch, batch_idx) + self.penalty(self(batch[0]))
+
+    def validation_step(self, batch, batch_idx):
+        super().validation_step(batch, batch_idx)
+        self.log("val/penalty", self.penalty(self(batch[0])), batch_size=len(batch[1]))
+
+
+class Adversarial(Small):
+    """TRADES (Zhang et al., 2019): the attack is made in eval mode, with a step on the images."""
+
+    def training_step(self, batch, batch_idx):
+        images, labels = batch
+        self.eval()
+        clean = self(images).detach().log_softmax(dim=1)
+        attacked = (images + 1e-3 * torch.randn_like(images)).requires_grad_()
+        divergence = F.kl_div(self(attacked).log_softmax(dim=1), clean, reduction="batchmean", log_target=True)
+        (slope,) = torch.autograd.grad(divergence, attacked)
+        attacked = (attacked + 0.05 * slope.sign()).detach()
+        self.train()
+        logits = self(images)
+        robust = F.kl_div(self(attacked).log_softmax(dim=1), logits.softmax(dim=1), reduction="batchmean")
+        loss = self.loss(logits, labels) + robust
+        self.train_loss.update(loss, num_samples=len(labels))
+        return loss
+
+
+class NothingInOneBatch(Small):
+    """A detector's loss where no sample has an object."""
+
+    def training_step(self, batch, batch_idx):
+        loss = super().training_step(batch, batch_idx)
+        return torch.zeros((), requires_grad=True) if batch_idx == 1 else loss
+
+
+class BestScoreSaved(Small):
+    """The lowest loss goes into the checkpoint, as a buffer."""
+
+    def __init__(self, **training: Any) -> None:
+        super().__init__(**training)
+        self.register_buffer("best_loss", torch.tensor(float("inf")))
+
+    def on_validation_epoch_end(self) -> None:
+        if not self.trainer.sanity_checking:
+            self.best_loss.copy_(torch.minimum(self.best_loss, self.val_loss.compute()))
+        super().on_validation_epoch_end()
+
+
+class AveragedNormMeasured(Averaged):
+    """Batch norm of the averaged model is measured before each validation, as `update_bn` is there for."""
+
+    def on_validation_start(self) -> None:
+        torch.optim.swa_utils.update_bn([self.trainer.datamodule.splits["train"].tensors[0][:200]], self.average)
+
+
+class ScheduleAfterTheWarmUp(Small):
+    """optimizer_step warms up; the scheduler begins after it."""
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.1)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=12 * self.trainer.max_epochs - 5)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def optimizer_step(self, epoch, batch_idx, optimizer, optimizer_closure=None):
+        for group in optimizer.param_groups if self.global_step < 5 else []:
+            group["lr"] = 0.1 * (self.global_step + 1) / 5
+        optimizer.step(closure=optimizer_closure)
+
+    def lr_scheduler_step(self, scheduler, metric):
+        if self.global_step > 5:
+            scheduler.step()

@@ -290,3 +290,34 @@ class Alternating(Manual):
         self.zero_grad()
         self.manual_backward(self.loss_of(batch))
         optimizer.step()
+
+
+class PerturbationKept(Manual):
+    """Free adversarial training (Shafahi et al., 2019): one perturbation lives on from batch to batch."""
+
+    perturbation = None
+
+    def training_step(self, batch, batch_idx):
+        images, labels = batch
+        optimizer = self.optimizers()
+        if self.perturbation is None:
+            self.perturbation = torch.zeros_like(images)
+        for _ in range(2):
+            self.perturbation = self.perturbation[: len(images)].detach().requires_grad_()
+            loss = self.loss_of((images + self.perturbation, labels))
+            optimizer.zero_grad()
+            self.manual_backward(loss)
+            optimizer.step()
+            self.perturbation = (self.perturbation + 0.02 * self.perturbation.grad.sign()).clamp(-0.1, 0.1)
+
+
+class LargeGradientsSkipped(Manual):
+    """A batch whose gradient is far larger than the others' is left out."""
+
+    def training_step(self, batch, batch_idx):
+        optimizer = self.optimizers()
+        optimizer.zero_grad()
+        self.manual_backward(self.loss_of(batch))
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters()])
+        if batch_idx % 5 and norm < 100:
+            optimizer.step()

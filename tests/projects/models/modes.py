@@ -129,3 +129,13 @@ class GradientsInValidation(Small):
 class GradientsInTest(Small):
     def on_test_epoch_start(self) -> None:
         torch.set_grad_enabled(True)
+
+
+class EvalAfterTheFirstEpoch(Small):
+    """A picture of the weights at the end of each epoch; Lightning calls train() only after its own evaluations."""
+
+    def on_train_epoch_end(self) -> None:  # here
+        super().on_train_epoch_end()
+        self.eval()
+        with torch.no_grad():
+            self.example = self(torch.zeros(1, 1, 8, 8))

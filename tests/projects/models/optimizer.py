@@ -67,3 +67,16 @@ class InTwoOptimizers(Manual):
 class TwiceInOneGroup(Small):
     def configure_optimizers(self):
         return torch.optim.SGD([*self.parameters(), *self.head.parameters()], lr=0.1)
+
+
+class UnfrozenInTheSecondEpoch(Small):
+    """The optimizer was given what trained at the start."""
+
+    def configure_optimizers(self):
+        self.features.requires_grad_(False).eval()
+        return torch.optim.SGD([p for p in self.parameters() if p.requires_grad], lr=0.1)
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        if self.current_epoch == 1:
+            self.features.requires_grad_(True).train()

@@ -216,3 +216,10 @@ class GanStepsTheGeneratorLate(Gan):
         self.manual_backward(self.discriminator_loss(images))
         discriminator.step()
         generator.step()  # here
+
+
+class LossReturnedInManualMode(Manual):
+    """As if Lightning did the rest."""
+
+    def training_step(self, batch, batch_idx):  # here
+        return self.loss_of(batch)

@@ -102,7 +102,7 @@ def check_gradients(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
             "one such step makes the weights NaN",
             "look for log(0), sqrt(0), a division by 0, or a norm of zeros on the way to the loss",
         )
-    zero = without_slope(watch) if last and watch.nonzero else []
+    zero = without_slope(watch) if last else []
     if zero:
         yield Finding(
             "gradients",
@@ -111,7 +111,7 @@ def check_gradients(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
             "nothing is learnt there",
             "look for round, sign, argmax or a comparison on the way to the loss, for a ReLU that is always 0, and for a "
             "part of the loss whose factor is 0 so far",
-            warning=True,
+            warning=bool(watch.nonzero),
         )
     missing = without_gradient(watch)
     if missing and last:
@@ -149,19 +149,18 @@ def check_weights(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
     stepped = {key: p for key, p in watch.parameters.items() if watch.owner.get(key) in stepping(watch)}
     stepped = {key: p for key, p in stepped.items() if key in watch.names}
     stepped = {key: p for key, p in stepped.items() if watch.largest[key] >= NOISE * largest_of(watch, key)}
-    stepped = {key: p for key, p in stepped.items() if key in watch.nonzero or not watch.nonzero}
-    unchanged = [key for key in stepped if key in watch.received and key not in watch.changed]
+    stepped = {key: p for key, p in stepped.items() if key in watch.nonzero}
+    unchanged = [key for key in stepped if key not in watch.changed]
     if unchanged and last:
         rates = {group["lr"] for o in watch.optimizers for group in o.param_groups if "lr" in group}
-        zero = "their gradients are all zero" if not watch.nonzero else "the learning rate is 0 or too small to show"
         rising = watch.trainer.lr_scheduler_configs and len(unchanged) < len(stepped)  # a part may begin later
         yield Finding(
             "weights",
             watch.names.get(unchanged[0], "configure_optimizers"),
-            f"{listed([watch.names.get(key, '?') for key in unchanged])} the same after {watch.batch} batches ({zero})",
+            f"{listed([watch.names.get(key, '?') for key in unchanged])} the same after {watch.batch} batches: "
+            "the learning rate is 0 or too small to show",
             "nothing is learnt there",
-            f"look at the learning rate (now {', '.join(map(str, sorted(map(float, rates))))}), the scheduler, "
-            "and at factors of 0 in the loss",
+            f"look at the learning rate (now {', '.join(map(str, sorted(map(float, rates))))}) and the scheduler",
             warning=bool(rising),
         )
     now = checksums(stepped)
