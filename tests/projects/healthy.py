@@ -89,6 +89,7 @@ MODELS = [
     "BestScoreSaved",
     "AveragedNormMeasured",
     "ScheduleAfterTheWarmUp",
+    "ScoredOnBothSides",
 ]
 
 MANUALS = [

@@ -206,6 +206,7 @@ EVALUATION = [
     Wrong("evaluation.BestBatchLogged", rule="metrics", where=HERE),
     Wrong("evaluation.MeanOfBatchLosses", data="wrong.UnequalValBatches", rule="metrics", where=HERE),
     Wrong("evaluation.LastBatchOnly", data="wrong.UnequalValBatches", rule="metrics", where=HERE),
+    Wrong("evaluation.SecondCallForAScore", data="wrong.UnequalValBatches", rule="metrics", where=HERE),
     Wrong("evaluation.SmallBatchLeftOut", data="wrong.UnequalValBatches", rule="metrics", where="val_metrics"),
     Wrong("evaluation.NeverReset", rule="stages", where="val_accuracy"),
     Wrong(

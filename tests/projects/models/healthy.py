@@ -606,3 +606,17 @@ class ScheduleAfterTheWarmUp(Small):
     def lr_scheduler_step(self, scheduler, metric):
         if self.global_step > 5:
             scheduler.step()
+
+
+class ScoredOnBothSides(Small):
+    """Evaluation averages the logits of an image and of its mirror image."""
+
+    def validation_step(self, batch, batch_idx):
+        images, labels = batch
+        logits = (self(images) + self(images.flip(-1))) / 2
+        self.val_loss.update(self.loss(logits, labels), num_samples=len(labels))
+        accuracy = (logits.argmax(dim=1) == labels).float().mean()
+        self.log("val/accuracy", accuracy, batch_size=len(labels))
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("val/loss", self.val_loss)

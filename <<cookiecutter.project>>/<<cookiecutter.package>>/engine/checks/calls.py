@@ -94,11 +94,10 @@ class CallWatch:
     def begin(self, batch: Any) -> None:
         self.stack.clear()
         self.made_by.clear()
-        self.active, self.batches = True, self.batches + 1
+        self.active, self.batches, self.batch_size = True, self.batches + 1, size_of(batch)
         self.base, self.entry, self.batch, self.num_entries = 0, None, batch, 0
         self.first_layer = self.inputs = None
         self.losses.clear()
-        self.batch_size = size_of(batch)
 
     def step_begins(self, frame: FrameType) -> None:
         """Forget the call of DistributedDataParallel, which calls the model, which calls the step."""
@@ -135,12 +134,13 @@ class CallWatch:
             known = self.made_by.get(id(value))
             if known is None or known[0]() is not value:  # the number of a tensor that is gone serves another one
                 self.made_by[id(value)] = ref(value), module
-        if self.entry and self.entry.output is None and self.entry.module is module and len(self.stack) == self.base:
-            self.entry.output = value
+        if self.entry and self.entry.module is module and len(self.stack) == self.base:
+            self.num_entries -= is_same(self.entry.output, value)  # called again, for another score of the same batch
+            self.entry.output = value if self.entry.output is None else self.entry.output
 
     def note_output(self, entry: nn.Module, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """A forward hook of all modules that keeps what one puts out, for batches that are not traced."""
-        if module is entry:
+        if module is entry and not (self.entry and is_same(self.entry.output, output)):
             self.entry, self.num_entries = Entry(module, args, {}, output), self.num_entries + 1
 
     def forward_runs(self, frame: FrameType) -> None:
@@ -161,14 +161,10 @@ class CallWatch:
             if outer.f_code is CALL and outer.f_locals["self"] is module:
                 return
             outer = outer.f_back
+        what = f"{type(module).__name__}.forward is called directly"
+        effect = "hooks, torch.compile and DistributedDataParallel act in the call and are left out"
         self.findings.append(
-            Finding(
-                "called",
-                place(caller),
-                f"{type(module).__name__}.forward is called directly",
-                "hooks, torch.compile and DistributedDataParallel act in the call and are left out",
-                "write model(x) instead of model.forward(x)",
-            )
+            Finding("called", place(caller), what, effect, "write model(x) instead of model.forward(x)")
         )
 
     def loss_called(self, name: str) -> Callable[[FrameType], None]:
@@ -198,3 +194,7 @@ class CallWatch:
         """Return the path of the module that made a tensor, or where its forward is written; an empty string if none did."""
         known, module = self.made_by.get(id(outputs), (lambda: None, self.model))
         return (self.path([module]) or definition(module, "forward")) if known() is outputs else ""
+
+
+def is_same(one: Any, other: Any) -> bool:
+    return is_dense(one) and is_dense(other) and one.shape == other.shape and torch.equal(one, other)
