@@ -100,7 +100,7 @@ class StepWatch:
         tensors = frame.f_locals["tensors"]
         losses = [tensors] if isinstance(tensors, Tensor) else list(tensors)
         where = place(owner_frame(frame)) or definition(self.module, "training_step")
-        if not (self.nonzero and not any(loss.any() for loss in losses)):  # a batch without anything to learn
+        if not self.nonzero or any(loss.any() for loss in losses):  # else a batch without anything to learn
             self.findings += check_loss(losses, self.parameters, where)
         self.findings += check_registered(self.module, losses, self.met)
 
