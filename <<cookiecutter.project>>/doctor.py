@@ -18,7 +18,7 @@ from <<cookiecutter.package>>.engine.hydra_version import VERSION_BASE
 def main(cfg: DictConfig) -> None:
     """Print a line for each rule and write doctor.json; exit with 1 if something is wrong."""
     # torch and lightning load here, once the config composes
-    from <<cookiecutter.package>>.engine.doctor import examine
+    from <<cookiecutter.package>>.engine.doctor.examine import examine
 
     examine(cfg)
 

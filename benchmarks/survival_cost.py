@@ -67,12 +67,12 @@ def main() -> None:
         from lightning.pytorch.callbacks import ModelCheckpoint
         from lightning.pytorch.loggers import CSVLogger
         from my_project.engine import loops
-        from my_project.engine.best_and_last import BestAndLast
-        from my_project.engine.exact_resume import ExactResume
-        from my_project.engine.finite_loss import FiniteLoss
+        from my_project.engine.survival.best_and_last import BestAndLast
+        from my_project.engine.survival.exact_resume import ExactResume
+        from my_project.engine.survival.finite_loss import FiniteLoss
         from my_project.engine.hydra_version import VERSION_BASE
         from my_project.engine.metrics_csv import MetricsCSV
-        from my_project.engine.preemption import Preemption
+        from my_project.engine.survival.preemption import Preemption
         from my_project.engine.run import train
 
         inside = Stopwatch()

@@ -36,7 +36,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from my_project.data.digits import Digits
+from my_project.data.images.digits import Digits
 from my_project.engine.loader import TensorLoader
 
 

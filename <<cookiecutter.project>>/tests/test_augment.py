@@ -10,8 +10,8 @@ import torch
 from lightning import LightningModule, Trainer
 from torch.utils.data import Subset, TensorDataset
 
-from <<cookiecutter.package>>.data.augment import Cutout, RandomCrop, RandomFlip
-from <<cookiecutter.package>>.data.image_data import ImageData
+from <<cookiecutter.package>>.data.images.augment import Cutout, RandomCrop, RandomFlip
+from <<cookiecutter.package>>.data.images.image_data import ImageData
 from <<cookiecutter.package>>.engine.loader import TensorLoader
 
 LAYOUTS = pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

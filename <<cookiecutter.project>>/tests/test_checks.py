@@ -6,7 +6,7 @@ from lightning import Trainer
 
 from <<cookiecutter.package>>.engine.checks.finding import RULES
 from <<cookiecutter.package>>.engine.errors import ConfigError, RuleBroken
-from <<cookiecutter.package>>.engine.loops import StepCallback
+from <<cookiecutter.package>>.engine.survival.loops import StepCallback
 from <<cookiecutter.package>>.engine.run import evaluate, train
 from <<cookiecutter.package>>.models.mlp import MLP
 

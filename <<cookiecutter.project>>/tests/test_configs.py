@@ -56,8 +56,8 @@ def test_an_error_in_a_nested_block_of_your_own_keeps_its_type(monkeypatch):
     def broken(*args, **kwargs):
         raise ZeroDivisionError
 
-    outer = "<<cookiecutter.package>>.data.digits.load_splits"
-    inner = "<<cookiecutter.package>>.data.digits.Digits"
+    outer = "<<cookiecutter.package>>.data.images.digits.load_splits"
+    inner = "<<cookiecutter.package>>.data.images.digits.Digits"
     monkeypatch.setattr(find(inner), "__init__", broken)
     with pytest.raises(ZeroDivisionError):
         build({"_target_": outer, "val_fraction": {"_target_": inner}, "split_seed": 0})

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from <<cookiecutter.package>>.data.digits import Digits
+from <<cookiecutter.package>>.data.images.digits import Digits
 from <<cookiecutter.package>>.engine.loader import TensorLoader
 
 

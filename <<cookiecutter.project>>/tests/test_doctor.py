@@ -12,7 +12,7 @@ from <<cookiecutter.package>>.engine.checks.finding import RULES
 from <<cookiecutter.package>>.engine.checks.learning import check_learning
 from <<cookiecutter.package>>.engine.checks.machine import check_build, installed_gpu
 from <<cookiecutter.package>>.engine.checks.seed import check_seed
-from <<cookiecutter.package>>.engine.doctor import examine
+from <<cookiecutter.package>>.engine.doctor.examine import examine
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.run import build_model
 

@@ -11,9 +11,9 @@ pytest.importorskip("PIL")
 
 from tiny_image_folder import build, make, save
 
-from <<cookiecutter.package>>.data.class_folders import find_images, folder_sha256
-from <<cookiecutter.package>>.data.image_folder import ImageFolder
-from <<cookiecutter.package>>.data.read_image import read_image
+from <<cookiecutter.package>>.data.images.class_folders import find_images, folder_sha256
+from <<cookiecutter.package>>.data.images.image_folder import ImageFolder
+from <<cookiecutter.package>>.data.images.read_image import read_image
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs links of POSIX")

@@ -19,7 +19,7 @@ pytest.importorskip("torchvision")
 import tiny_official_images as tiny
 from torchvision.datasets.utils import calculate_md5
 
-from <<cookiecutter.package>>.data.official_images import PublishedFile, fetch, provide
+from <<cookiecutter.package>>.data.images.official_images import PublishedFile, fetch, provide
 from <<cookiecutter.package>>.engine.build import build
 from <<cookiecutter.package>>.engine.errors import ConfigError
 

@@ -10,7 +10,7 @@ pytest.importorskip("PIL")
 from PIL import Image
 from tiny_image_folder import save
 
-from <<cookiecutter.package>>.data.read_image import Unreadable, read_image
+from <<cookiecutter.package>>.data.images.read_image import Unreadable, read_image
 
 RED, GREEN, BLUE, GRAY, WHITE = [255, 0, 0], [0, 255, 0], [0, 0, 255], [128] * 3, [255] * 3
 

@@ -12,11 +12,11 @@ from conftest import summary_of
 from torch.utils.data import DataLoader
 
 from <<cookiecutter.package>>.data import tensor_data
-from <<cookiecutter.package>>.data.digits import Digits
+from <<cookiecutter.package>>.data.images.digits import Digits
 from <<cookiecutter.package>>.engine.build import find
 from <<cookiecutter.package>>.engine.errors import ConfigError, Preempted
 from <<cookiecutter.package>>.engine.run import train
-from <<cookiecutter.package>>.engine.run_lock import locked
+from <<cookiecutter.package>>.engine.survival.run_lock import locked
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
 resource = pytest.importorskip("resource")
@@ -171,7 +171,7 @@ def test_another_config_under_the_same_name_is_refused_with_what_differs(compose
 
 def test_a_name_in_use_is_refused_and_free_when_its_process_has_ended(compose_config, finished):
     cfg, _ = finished
-    hold = "import sys; from pathlib import Path; from <<cookiecutter.package>>.engine.run_lock import locked\n"
+    hold = "import sys; from pathlib import Path; from <<cookiecutter.package>>.engine.survival.run_lock import locked\n"
     hold += "with locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     root = Path(__file__).parent.parent
     with subprocess.Popen(

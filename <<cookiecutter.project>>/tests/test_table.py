@@ -13,7 +13,7 @@ from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from tiny_table import CITIES, rows, write
 
-from <<cookiecutter.package>>.data.table import Table
+from <<cookiecutter.package>>.data.tables.table import Table
 from <<cookiecutter.package>>.engine.build import build
 from <<cookiecutter.package>>.engine.checks.splits import check_splits
 from <<cookiecutter.package>>.engine.errors import ConfigError
@@ -280,6 +280,6 @@ def test_a_model_of_images_refuses_a_table(compose_config, tmp_path):
 
 def test_a_missing_package_is_one_message(compose_config, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    monkeypatch.delitem(sys.modules, "<<cookiecutter.package>>.data.table")
+    monkeypatch.delitem(sys.modules, "<<cookiecutter.package>>.data.tables.table")
     with pytest.raises(ConfigError, match=r"data=table needs pyarrow: uv sync --extra table"):
         build(compose_config("data=table").data)

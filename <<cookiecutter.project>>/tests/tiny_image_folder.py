@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from <<cookiecutter.package>>.data.image_folder import ImageFolder
+from <<cookiecutter.package>>.data.images.image_folder import ImageFolder
 
 CLASSES = ("cat", "dog", "hen")
 EXTENSIONS = (".jpg", ".png", ".JPEG", ".webp")

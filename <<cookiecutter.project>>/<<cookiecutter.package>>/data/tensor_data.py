@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.loader import TensorLoader, on_device
-from <<cookiecutter.package>>.engine.split import split_sha256
+from <<cookiecutter.package>>.data.split import split_sha256
 
 
 class TensorData(LightningDataModule):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset, TensorDataset, get_worker_info
 
-from <<cookiecutter.package>>.engine.signals import handle_stop
+from <<cookiecutter.package>>.engine.survival.signals import handle_stop
 
 
 class BatchOrder(DistributedSampler[Any]):

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
-from <<cookiecutter.package>>.engine.durable_file import cannot_write, replacing
+from <<cookiecutter.package>>.engine.survival.durable_file import cannot_write, replacing
 
 Row = dict[str, Any]
 

@@ -10,7 +10,7 @@ from torch.nn.parameter import is_lazy
 from torchmetrics import MetricCollection
 
 from <<cookiecutter.package>>.engine.build import SCHEDULER_KEYS, build
-from <<cookiecutter.package>>.engine.mean_loss import MeanLoss
+from <<cookiecutter.package>>.models.mean_loss import MeanLoss
 
 Batch = tuple[Tensor, Tensor]  # images (B, C, H, W), float32, and labels (B,), int64
 Block = dict[str, Any]  # a `_target_` and its arguments, as in configs/

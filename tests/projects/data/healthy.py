@@ -1,7 +1,7 @@
 """Digits served in other ways, with nothing wrong."""
 
 import torch
-from my_project.data.digits import Digits
+from my_project.data.images.digits import Digits
 from torch import Tensor
 from torch.utils.data import (
     BatchSampler,

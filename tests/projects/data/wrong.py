@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from my_project.data.digits import Digits
+from my_project.data.images.digits import Digits
 from my_project.engine.loader import TensorLoader
 from torch import Tensor
 from torch.utils.data import (

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from <<cookiecutter.package>>.engine.loader import SeededBatches
-from <<cookiecutter.package>>.engine.rng_state import rng_state, set_rng_state
+from <<cookiecutter.package>>.engine.survival.rng_state import rng_state, set_rng_state
 
 from .batch import fingerprint, inputs_and_labels, tensors
 from .finding import Finding

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import RandomSampler, SequentialSampler, SubsetRandomSampler
 
-from <<cookiecutter.package>>.engine.rng_state import rng_state, set_rng_state
+from <<cookiecutter.package>>.engine.survival.rng_state import rng_state, set_rng_state
 
 from .augmentation import check_augmentation, check_evaluation_data
 from .batch import class_labels, inputs_and_labels, tensors

@@ -14,7 +14,7 @@ from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from <<cookiecutter.package>>.engine.rng_state import rng_state, set_rng_state
+from <<cookiecutter.package>>.engine.survival.rng_state import rng_state, set_rng_state
 
 from .batch import is_dense
 from .calls import CallWatch

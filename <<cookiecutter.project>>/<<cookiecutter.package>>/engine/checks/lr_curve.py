@@ -11,7 +11,7 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ExponentialLR, LambdaLR, LRScheduler, StepLR
 
-from <<cookiecutter.package>>.engine.rng_state import rng_state, set_rng_state
+from <<cookiecutter.package>>.engine.survival.rng_state import rng_state, set_rng_state
 
 POINTS = 200  # of a curve that is given by a formula
 SIMULATED = 5000  # steps at most of a curve that is not

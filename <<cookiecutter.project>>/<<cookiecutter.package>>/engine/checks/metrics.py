@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from torchmetrics.aggregation import BaseAggregator
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassPrecision, MulticlassRecall
 
-from <<cookiecutter.package>>.engine.rng_state import rng_state, set_rng_state
+from <<cookiecutter.package>>.engine.survival.rng_state import rng_state, set_rng_state
 
 from .finding import Finding, definition
 from .metric_record import Arguments, MetricRecord, values_of

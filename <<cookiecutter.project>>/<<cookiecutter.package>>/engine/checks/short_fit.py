@@ -8,8 +8,8 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from <<cookiecutter.package>>.engine.build import build
-from <<cookiecutter.package>>.engine.checkpoints import load_weights
-from <<cookiecutter.package>>.engine.loops import use_step_callbacks
+from <<cookiecutter.package>>.engine.survival.checkpoints import load_weights
+from <<cookiecutter.package>>.engine.survival.loops import use_step_callbacks
 from <<cookiecutter.package>>.engine.run import best_checkpoint
 
 from .finding import Finding, Findings, definition

@@ -12,8 +12,8 @@ from torch import distributed
 from torchmetrics import Metric, MetricCollection
 
 from <<cookiecutter.package>>.engine.errors import ConfigError
-from <<cookiecutter.package>>.engine.loops import StepCallback
-from <<cookiecutter.package>>.engine.rng_state import rng_state, set_rng_state
+from <<cookiecutter.package>>.engine.survival.loops import StepCallback
+from <<cookiecutter.package>>.engine.survival.rng_state import rng_state, set_rng_state
 
 State = dict[str, Any]
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ from <<cookiecutter.package>>.data.tensor_data import TensorData
 from <<cookiecutter.package>>.engine.build import did_you_mean
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.loader import TensorLoader
-from <<cookiecutter.package>>.engine.split import split_sha256
+from <<cookiecutter.package>>.data.split import split_sha256
 
 try:
     import pandas as pd
@@ -21,11 +21,11 @@ try:
 except ModuleNotFoundError as error:
     raise ConfigError(f'data=table needs {error.name}: uv sync --extra table, or pip install -e ".[table]"') from error
 
-from <<cookiecutter.package>>.data.column_checks import check_columns
-from <<cookiecutter.package>>.data.column_values import as_number, coded, counted
-from <<cookiecutter.package>>.data.columns import Columns, learn_columns
-from <<cookiecutter.package>>.data.row_split import split_rows
-from <<cookiecutter.package>>.data.table_file import read_table
+from <<cookiecutter.package>>.data.tables.column_checks import check_columns
+from <<cookiecutter.package>>.data.tables.column_values import as_number, coded, counted
+from <<cookiecutter.package>>.data.tables.columns import Columns, learn_columns
+from <<cookiecutter.package>>.data.tables.row_split import split_rows
+from <<cookiecutter.package>>.data.tables.table_file import read_table
 
 
 class Table(TensorData):

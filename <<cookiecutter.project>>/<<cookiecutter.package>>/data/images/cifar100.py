@@ -3,7 +3,7 @@
 Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, University of Toronto, 2009.
 """
 
-from <<cookiecutter.package>>.data.cifar10 import CIFAR10
+from <<cookiecutter.package>>.data.images.cifar10 import CIFAR10
 
 
 class CIFAR100(CIFAR10):

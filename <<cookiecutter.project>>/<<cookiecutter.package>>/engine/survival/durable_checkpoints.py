@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from <<cookiecutter.package>>.engine.durable_file import replacing
+from <<cookiecutter.package>>.engine.survival.durable_file import replacing
 
 
 class DurableCheckpointIO(TorchCheckpointIO):

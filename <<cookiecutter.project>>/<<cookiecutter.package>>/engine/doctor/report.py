@@ -7,7 +7,7 @@ from textwrap import indent
 from typing import Any
 
 from <<cookiecutter.package>>.engine.checks.finding import RULES, Findings
-from <<cookiecutter.package>>.engine.durable_file import replacing
+from <<cookiecutter.package>>.engine.survival.durable_file import replacing
 
 
 def status_of(rule: str, findings: Findings) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from <<cookiecutter.package>>.data.column_values import coded, counted, is_numeric, numbers
+from <<cookiecutter.package>>.data.tables.column_values import coded, counted, is_numeric, numbers
 from <<cookiecutter.package>>.engine.build import did_you_mean
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError

@@ -8,8 +8,8 @@ import torch
 from lightning import LightningModule, Trainer
 
 from <<cookiecutter.package>>.engine.errors import Preempted
-from <<cookiecutter.package>>.engine.loops import StepCallback, step_callbacks
-from <<cookiecutter.package>>.engine.signals import handle_stop
+from <<cookiecutter.package>>.engine.survival.loops import StepCallback, step_callbacks
+from <<cookiecutter.package>>.engine.survival.signals import handle_stop
 
 
 class Preemption(StepCallback):

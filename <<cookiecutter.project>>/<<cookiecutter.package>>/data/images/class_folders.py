@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from <<cookiecutter.package>>.data.read_image import EXTENSIONS
+from <<cookiecutter.package>>.data.images.read_image import EXTENSIONS
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 

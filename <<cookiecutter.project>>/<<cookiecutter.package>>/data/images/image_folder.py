@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
-from <<cookiecutter.package>>.data.image_cache import ImageCache
-from <<cookiecutter.package>>.data.image_data import ImageData
-from <<cookiecutter.package>>.data.read_image import Unreadable, read_image
+from <<cookiecutter.package>>.data.images.image_cache import ImageCache
+from <<cookiecutter.package>>.data.images.image_data import ImageData
+from <<cookiecutter.package>>.data.images.read_image import Unreadable, read_image
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 

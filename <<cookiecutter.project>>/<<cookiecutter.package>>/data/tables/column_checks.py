@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 import pandas as pd
 
-from <<cookiecutter.package>>.data.column_values import NAMED, as_number, coded, is_numeric, numbers
+from <<cookiecutter.package>>.data.tables.column_values import NAMED, as_number, coded, is_numeric, numbers
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 

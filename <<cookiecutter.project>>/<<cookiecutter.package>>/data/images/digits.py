@@ -13,7 +13,7 @@ from torch.utils.data import TensorDataset
 
 from <<cookiecutter.package>>.data.tensor_data import TensorData
 from <<cookiecutter.package>>.engine.errors import ConfigError
-from <<cookiecutter.package>>.engine.split import draw
+from <<cookiecutter.package>>.data.split import draw
 
 
 class Digits(TensorData):

@@ -4,7 +4,7 @@ Source: Xiao, Rasul and Vollgraf, Fashion-MNIST: a Novel Image Dataset for Bench
 2017.
 """
 
-from <<cookiecutter.package>>.data.mnist import MNIST
+from <<cookiecutter.package>>.data.images.mnist import MNIST
 
 
 class FashionMNIST(MNIST):

@@ -15,10 +15,10 @@ import torch
 from sklearn.model_selection import train_test_split
 from torch.utils.data import Subset, TensorDataset
 
-from <<cookiecutter.package>>.data.image_data import ImageData
+from <<cookiecutter.package>>.data.images.image_data import ImageData
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
-from <<cookiecutter.package>>.engine.run_lock import locked
+from <<cookiecutter.package>>.engine.survival.run_lock import locked
 
 try:
     from torchvision import datasets

@@ -12,7 +12,7 @@ from lightning.pytorch.loops.fetchers import _DataFetcher
 from lightning.pytorch.loops.fit_loop import _FitLoop
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 
-from <<cookiecutter.package>>.engine.rng_state import RngState, rng_state
+from <<cookiecutter.package>>.engine.survival.rng_state import RngState, rng_state
 
 BATCH_HOOKS = ("on_train_batch_start", "on_before_zero_grad", "on_before_backward", "on_after_backward")
 BATCH_HOOKS += (

@@ -1,0 +1,1 @@
+"""Data sets of tables: rows of numbers and categories."""
