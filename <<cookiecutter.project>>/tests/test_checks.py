@@ -6,8 +6,8 @@ from lightning import Trainer
 
 from <<cookiecutter.package>>.engine.checks.finding import RULES
 from <<cookiecutter.package>>.engine.errors import ConfigError, RuleBroken
-from <<cookiecutter.package>>.engine.survival.loops import StepCallback
 from <<cookiecutter.package>>.engine.run import evaluate, train
+from <<cookiecutter.package>>.engine.survival.loops import StepCallback
 from <<cookiecutter.package>>.models.mlp import MLP
 
 SHORT = ["model=mlp", "model.hidden_sizes=[16]", "trainer.max_epochs=2", "+trainer.limit_train_batches=6"]

@@ -7,9 +7,9 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
+from <<cookiecutter.package>>.data.split import split_sha256
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.loader import TensorLoader, on_device
-from <<cookiecutter.package>>.data.split import split_sha256
 
 
 class TensorData(LightningDataModule):

@@ -13,11 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from <<cookiecutter.package>>.engine.accelerator import check_accelerator
 from <<cookiecutter.package>>.engine.build import build, check_blocks, check_values
-from <<cookiecutter.package>>.engine.survival.checkpoints import check_resumable, find_checkpoint, load_weights
 from <<cookiecutter.package>>.engine.console import be_quiet, print_result, say
 from <<cookiecutter.package>>.engine.errors import ConfigError
-from <<cookiecutter.package>>.engine.survival.loops import use_step_callbacks
 from <<cookiecutter.package>>.engine.provenance import git_state, versions
+from <<cookiecutter.package>>.engine.survival.checkpoints import check_resumable, find_checkpoint, load_weights
+from <<cookiecutter.package>>.engine.survival.loops import use_step_callbacks
 from <<cookiecutter.package>>.engine.survival.run_folder import Run, load_run, open_run
 
 SHAPE = ("num_classes", "input_shape", "categories")  # what a model receives from the data, if both know it

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch.utils.data import TensorDataset
 
+from <<cookiecutter.package>>.data.split import draw
 from <<cookiecutter.package>>.data.tensor_data import TensorData
 from <<cookiecutter.package>>.engine.errors import ConfigError
-from <<cookiecutter.package>>.data.split import draw
 
 
 class Digits(TensorData):

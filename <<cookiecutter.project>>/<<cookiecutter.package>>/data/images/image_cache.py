@@ -19,8 +19,8 @@ from tqdm import tqdm
 from <<cookiecutter.package>>.data.images.class_folders import ImageFile
 from <<cookiecutter.package>>.data.images.read_image import VERSION, Unreadable, read_image
 from <<cookiecutter.package>>.engine.console import say
-from <<cookiecutter.package>>.engine.survival.durable_file import replacing
 from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.survival.durable_file import replacing
 from <<cookiecutter.package>>.engine.survival.run_lock import lock
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, the quota, what a file may hold

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from <<cookiecutter.package>>.data.split import draw
 from <<cookiecutter.package>>.data.tables.column_values import counted
 from <<cookiecutter.package>>.engine.errors import ConfigError
-from <<cookiecutter.package>>.data.split import draw
 
 
 def split_rows(

@@ -9,11 +9,11 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, from_numpy
 from torch.utils.data import DataLoader, TensorDataset
 
+from <<cookiecutter.package>>.data.split import split_sha256
 from <<cookiecutter.package>>.data.tensor_data import TensorData
 from <<cookiecutter.package>>.engine.build import did_you_mean
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.loader import TensorLoader
-from <<cookiecutter.package>>.data.split import split_sha256
 
 try:
     import pandas as pd

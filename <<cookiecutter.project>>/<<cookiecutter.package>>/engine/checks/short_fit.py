@@ -8,9 +8,9 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from <<cookiecutter.package>>.engine.build import build
+from <<cookiecutter.package>>.engine.run import best_checkpoint
 from <<cookiecutter.package>>.engine.survival.checkpoints import load_weights
 from <<cookiecutter.package>>.engine.survival.loops import use_step_callbacks
-from <<cookiecutter.package>>.engine.run import best_checkpoint
 
 from .finding import Finding, Findings, definition
 from .in_every_run import TrainingChecks

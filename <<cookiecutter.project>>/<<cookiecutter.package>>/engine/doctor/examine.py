@@ -13,7 +13,6 @@ from omegaconf import DictConfig
 
 from <<cookiecutter.package>>.engine.accelerator import check_accelerator
 from <<cookiecutter.package>>.engine.build import build, check_blocks, check_values
-from <<cookiecutter.package>>.engine.survival.checkpoints import load_weights
 from <<cookiecutter.package>>.engine.checks.augmentation import has_items
 from <<cookiecutter.package>>.engine.checks.data import check_data_whole, flat
 from <<cookiecutter.package>>.engine.checks.finding import Finding, Findings
@@ -30,6 +29,7 @@ from <<cookiecutter.package>>.engine.doctor.report import table, write_report
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.provenance import versions
 from <<cookiecutter.package>>.engine.run import best_checkpoint, set_matmul_precision, set_seed
+from <<cookiecutter.package>>.engine.survival.checkpoints import load_weights
 from <<cookiecutter.package>>.engine.survival.run_folder import open_run
 
 DATA_SECONDS = 5.0  # for the whole data set

@@ -7,8 +7,8 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from <<cookiecutter.package>>.engine.build import did_you_mean
-from <<cookiecutter.package>>.engine.survival.durable_file import copy_file
 from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.survival.durable_file import copy_file
 from <<cookiecutter.package>>.engine.survival.loops import StepCallback
 
 

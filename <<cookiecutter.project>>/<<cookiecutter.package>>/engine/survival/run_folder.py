@@ -16,10 +16,10 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from <<cookiecutter.package>>.engine.survival.config_differences import differences
 from <<cookiecutter.package>>.engine.console import say
-from <<cookiecutter.package>>.engine.survival.durable_file import replacing
 from <<cookiecutter.package>>.engine.errors import ConfigError, Preempted
+from <<cookiecutter.package>>.engine.survival.config_differences import differences
+from <<cookiecutter.package>>.engine.survival.durable_file import replacing
 from <<cookiecutter.package>>.engine.survival.run_lock import locked
 from <<cookiecutter.package>>.engine.survival.signals import handlers_restored
 
