@@ -151,7 +151,7 @@ def resnet(folder: Path, pairs: int) -> Iterator[tuple]:
     import by_hand
     import tiny_official_images
     from my_project.engine.build import build
-    from my_project.engine.run import build_model
+    from my_project.engine.build import build_model
 
     (folder / "cifar10").mkdir()
     files = tiny_official_images.write("cifar10", folder / "cifar10")
@@ -280,7 +280,7 @@ def validation(folder: Path, pairs: int) -> Iterator[tuple]:
     import by_hand
     import lightning
     from my_project.engine.build import build
-    from my_project.engine.run import build_model
+    from my_project.engine.build import build_model
 
     cfg = composed(folder, *mnist_files(folder), *MLP)
     data = build(cfg.data)
@@ -343,7 +343,7 @@ def gpu(folder: Path, pairs: int) -> Iterator[tuple]:
     import tiny_official_images
     import torch
     from my_project.engine.build import build
-    from my_project.engine.run import build_model
+    from my_project.engine.build import build_model
 
     if not torch.cuda.is_available():
         print("gpu: not run, there is none")

@@ -10,12 +10,12 @@ from <<cookiecutter.package>>.engine.build import (
     arguments,
     blocks,
     build,
+    build_model,
     check_blocks,
     check_values,
     find,
 )
 from <<cookiecutter.package>>.engine.errors import ConfigError
-from <<cookiecutter.package>>.engine.run import build_model
 
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir() and path.name != "hydra")
 CHOICES = [f"{group}={option}" for group in GROUPS for option in options(group)]

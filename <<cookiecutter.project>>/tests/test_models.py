@@ -5,9 +5,8 @@ import pytest
 import torch
 from conftest import options
 
-from <<cookiecutter.package>>.engine.build import build
+from <<cookiecutter.package>>.engine.build import build, build_model
 from <<cookiecutter.package>>.engine.errors import ConfigError
-from <<cookiecutter.package>>.engine.run import build_model
 from <<cookiecutter.package>>.models.classifier import Classifier
 
 MODELS = pytest.mark.parametrize("model_name", options("model"))

@@ -6,9 +6,9 @@ import pytest
 import torch
 from lightning import Callback, LightningDataModule, Trainer
 
-from <<cookiecutter.package>>.engine.build import build, find
+from <<cookiecutter.package>>.engine.build import build, build_model, find
 from <<cookiecutter.package>>.engine.errors import ConfigError
-from <<cookiecutter.package>>.engine.run import build_model, train
+from <<cookiecutter.package>>.engine.run import train
 
 timm = pytest.importorskip("timm")
 safetensors = pytest.importorskip("safetensors.torch")

@@ -4,8 +4,8 @@ import pytest
 import torch
 from lightning import LightningDataModule
 
+from <<cookiecutter.package>>.engine.build import build_model
 from <<cookiecutter.package>>.engine.errors import ConfigError
-from <<cookiecutter.package>>.engine.run import build_model
 
 
 @pytest.fixture

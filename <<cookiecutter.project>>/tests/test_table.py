@@ -14,10 +14,9 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from tiny_table import CITIES, rows, write
 
 from <<cookiecutter.package>>.data.tables.table import Table
-from <<cookiecutter.package>>.engine.build import build
+from <<cookiecutter.package>>.engine.build import build, build_model
 from <<cookiecutter.package>>.engine.checks.splits import check_splits
 from <<cookiecutter.package>>.engine.errors import ConfigError
-from <<cookiecutter.package>>.engine.run import build_model
 
 
 @pytest.fixture

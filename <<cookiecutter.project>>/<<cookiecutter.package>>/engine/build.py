@@ -13,6 +13,7 @@ from typing import Any, Union, get_args, get_origin
 
 import hydra.utils
 from hydra.errors import InstantiationException
+from lightning import LightningDataModule, LightningModule
 from omegaconf import DictConfig, OmegaConf
 
 from <<cookiecutter.package>>.engine.errors import ConfigError
@@ -22,6 +23,9 @@ PACKAGE = __name__.partition(".")[0]
 
 # What a config may name as `_target_`: a config can come from elsewhere and must not run any code it likes.
 TRUSTED = [f"{PACKAGE}.*", "lightning.Trainer", "lightning.pytorch.*", "torch.nn.*", "torch.optim.*", "torchmetrics.*"]
+
+SHAPE = ("num_classes", "input_shape", "categories")  # what a model receives from the data, if both know it
+TRAINING = ("loss", "metrics", "optimizer", "scheduler")  # what a model receives as plain data, if it takes it
 
 # Keys of a scheduler block that are for Lightning, not for the scheduler itself.
 SCHEDULER_KEYS = {"interval", "frequency", "monitor"}
@@ -64,6 +68,16 @@ def build(block: Mapping[str, Any], *, recursive: bool = True, **offered: Any) -
         values = {k: v for k, v in block.items() if k != "_target_"}
         known = f"\nIt takes: {', '.join(accepted)}" if values.keys() - accepted.keys() else ""
         raise ConfigError(f"{target} does not accept {values}: {error}{known}") from error
+
+
+def build_model(cfg: DictConfig, data: LightningDataModule, *, from_checkpoint: bool = False) -> LightningModule:
+    """Build the model of the config for the shape of the data; `from_checkpoint`: its weights come from there afterwards."""
+    shape = {name: getattr(data, name) for name in SHAPE if hasattr(data, name)}
+    training = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in TRAINING if cfg[name]}
+    block: Any = OmegaConf.to_container(cfg.model, resolve=True)
+    if from_checkpoint and "weights" in block:
+        block["weights"] = None  # neither a download nor a file is needed
+    return build(block, recursive=False, **shape, **training)
 
 
 def check_values(cfg: DictConfig) -> None:

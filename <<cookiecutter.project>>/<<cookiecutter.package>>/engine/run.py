@@ -1,27 +1,21 @@
 """The main path: train a model and test it, or score it again."""
 
-import os
-import secrets
 from pathlib import Path
 from typing import Any
 
-import torch
-from lightning import LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning import LightningDataModule
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from <<cookiecutter.package>>.engine.accelerator import check_accelerator
-from <<cookiecutter.package>>.engine.build import build, check_blocks, check_values
+from <<cookiecutter.package>>.engine.build import build, build_model, check_blocks, check_values
 from <<cookiecutter.package>>.engine.console import be_quiet, print_result, say
 from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.machine import set_machine
 from <<cookiecutter.package>>.engine.provenance import git_state, versions
+from <<cookiecutter.package>>.engine.results import best_checkpoint, split_metrics
 from <<cookiecutter.package>>.engine.survival.checkpoints import check_resumable, find_checkpoint, load_weights
 from <<cookiecutter.package>>.engine.survival.loops import use_step_callbacks
 from <<cookiecutter.package>>.engine.survival.run_folder import Run, load_run, open_run
-
-SHAPE = ("num_classes", "input_shape", "categories")  # what a model receives from the data, if both know it
-TRAINING = ("loss", "metrics", "optimizer", "scheduler")  # what a model receives as plain data, if it takes it
 
 
 def train(cfg: DictConfig) -> float | None:
@@ -38,10 +32,8 @@ def train(cfg: DictConfig) -> float | None:
 
 def fit_and_test(cfg: DictConfig, run: Run) -> None:
     """Fit the model, test its best checkpoint, record both."""
-    set_seed(cfg)
     check_blocks(cfg)
-    check_accelerator(cfg.trainer.accelerator)
-    set_matmul_precision(cfg)
+    set_machine(cfg)
     data = build(cfg.data)
     check_split(data, run.summary)
     model = build_model(cfg, data, from_checkpoint=bool(run.checkpoint or cfg.checkpoint))
@@ -95,10 +87,8 @@ def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
         raise ConfigError(f"split must be test or val, got {cfg.split!r}")
     run_cfg, summary = load_run(cfg.run)
     run_cfg.trainer.merge_with(cfg.trainer)
-    set_seed(run_cfg)
     check_blocks(run_cfg)
-    check_accelerator(run_cfg.trainer.accelerator)
-    set_matmul_precision(run_cfg)
+    set_machine(run_cfg)
     checkpoint = find_checkpoint(Path(cfg.run), cfg.checkpoint)
     data = build(run_cfg.data)
     model = build_model(run_cfg, data, from_checkpoint=True)
@@ -114,51 +104,6 @@ def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     metrics = split_metrics(trainer, cfg.split)
     print_result(metrics)
     return metrics
-
-
-def set_seed(cfg: DictConfig) -> None:
-    """Seed Python, numpy and torch, the loader's processes included; draw a seed when `cfg.seed` is null."""
-    if cfg.seed is None and rank_zero_only.rank == 0:
-        cfg.seed = secrets.randbelow(2**32)  # Lightning's launcher hands it to the other processes
-    elif cfg.seed is None and "PL_GLOBAL_SEED" in os.environ:
-        cfg.seed = int(os.environ["PL_GLOBAL_SEED"])
-    elif not (type(cfg.seed) is int and 0 <= cfg.seed < 2**32):
-        raise ConfigError(f"seed must be a whole number below 2**32, or null without a launcher, got {cfg.seed!r}")
-    cfg.seed = seed_everything(cfg.seed, workers=True, verbose=False)
-
-
-def set_matmul_precision(cfg: DictConfig) -> None:
-    """Say how exactly a GPU multiplies float32 matrices: torch itself leaves TF32 off for them, and on for convolutions."""
-    if cfg.matmul_precision not in ("highest", "high", "medium"):
-        raise ConfigError(f"matmul_precision must be highest, high or medium, got {cfg.matmul_precision!r}")
-    torch.set_float32_matmul_precision(cfg.matmul_precision)
-
-
-def build_model(cfg: DictConfig, data: LightningDataModule, *, from_checkpoint: bool = False) -> LightningModule:
-    """Build the model of the config for the shape of the data; `from_checkpoint`: its weights come from there afterwards."""
-    shape = {name: getattr(data, name) for name in SHAPE if hasattr(data, name)}
-    training = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in TRAINING if cfg[name]}
-    block: Any = OmegaConf.to_container(cfg.model, resolve=True)
-    if from_checkpoint and "weights" in block:
-        block["weights"] = None  # neither a download nor a file is needed
-    return build(block, recursive=False, **shape, **training)
-
-
-def best_checkpoint(trainer: Trainer) -> tuple[str | None, dict[str, dict[str, Any]]]:
-    """Return the path of the best checkpoint, and its monitored score as an entry of the summary."""
-    callback = trainer.checkpoint_callback
-    if callback is None or callback.best_model_score is None:
-        return None, {}
-    name = callback.monitor
-    entry = split_metrics(trainer, name.partition("/")[0]).get(name, {"num_samples": None})
-    return callback.best_model_path, {name: entry | {"value": float(callback.best_model_score)}}
-
-
-def split_metrics(trainer: Trainer, split: str) -> dict[str, dict[str, Any]]:
-    """Return the `value` of each metric last measured on a split, and the `num_samples` behind it."""
-    values = {name: value.item() for name, value in trainer.callback_metrics.items() if value.numel() == 1}
-    num_samples = values.pop(f"{split}/num_samples", None)
-    return {name: {"value": value, "num_samples": num_samples and int(num_samples)} for name, value in values.items()}
 
 
 def check_split(data: LightningDataModule, summary: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
 from <<cookiecutter.package>>.engine.build import build
-from <<cookiecutter.package>>.engine.run import set_seed
+from <<cookiecutter.package>>.engine.machine import set_seed
 
 from .finding import Finding
 from .trial import (

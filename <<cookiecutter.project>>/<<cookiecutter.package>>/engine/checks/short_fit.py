@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from <<cookiecutter.package>>.engine.build import build
-from <<cookiecutter.package>>.engine.run import best_checkpoint
+from <<cookiecutter.package>>.engine.results import best_checkpoint
 from <<cookiecutter.package>>.engine.survival.checkpoints import load_weights
 from <<cookiecutter.package>>.engine.survival.loops import use_step_callbacks
 

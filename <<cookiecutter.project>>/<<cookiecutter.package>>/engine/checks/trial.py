@@ -13,9 +13,9 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from <<cookiecutter.package>>.engine.build import build, find
+from <<cookiecutter.package>>.engine.build import build, build_model, find
+from <<cookiecutter.package>>.engine.machine import set_seed
 from <<cookiecutter.package>>.engine.metrics_csv import MetricsCSV
-from <<cookiecutter.package>>.engine.run import build_model, set_seed
 from <<cookiecutter.package>>.engine.survival.checkpoints import load_weights
 from <<cookiecutter.package>>.engine.survival.finite_loss import FiniteLoss
 from <<cookiecutter.package>>.engine.survival.preemption import Preemption

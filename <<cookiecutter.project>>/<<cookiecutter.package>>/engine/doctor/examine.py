@@ -11,7 +11,6 @@ from lightning import LightningDataModule, Trainer
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig
 
-from <<cookiecutter.package>>.engine.accelerator import check_accelerator
 from <<cookiecutter.package>>.engine.build import build, check_blocks, check_values
 from <<cookiecutter.package>>.engine.checks.augmentation import has_items
 from <<cookiecutter.package>>.engine.checks.data import check_data_whole, flat
@@ -27,8 +26,9 @@ from <<cookiecutter.package>>.engine.checks.unseen import check_unseen
 from <<cookiecutter.package>>.engine.console import be_quiet, say
 from <<cookiecutter.package>>.engine.doctor.report import table, write_report
 from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.machine import check_accelerator, set_matmul_precision, set_seed
 from <<cookiecutter.package>>.engine.provenance import versions
-from <<cookiecutter.package>>.engine.run import best_checkpoint, set_matmul_precision, set_seed
+from <<cookiecutter.package>>.engine.results import best_checkpoint
 from <<cookiecutter.package>>.engine.survival.checkpoints import load_weights
 from <<cookiecutter.package>>.engine.survival.run_folder import open_run
 

@@ -1,0 +1,55 @@
+"""What is set for the whole process, and what this machine has: accelerator, seed, threads, precision."""
+
+import os
+import secrets
+
+import torch
+from lightning import seed_everything
+from lightning.pytorch.accelerators import AcceleratorRegistry
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig
+
+from <<cookiecutter.package>>.engine.errors import ConfigError
+
+
+def set_machine(cfg: DictConfig) -> None:
+    """Set seed, threads and precision as the config says; draw a seed into `cfg.seed` when it is null.
+
+    Raises:
+        ConfigError: a value is wrong, or this machine lacks the accelerator.
+    """
+    set_seed(cfg)
+    check_accelerator(cfg.trainer.accelerator)
+    set_matmul_precision(cfg)
+
+
+def set_seed(cfg: DictConfig) -> None:
+    """Seed Python, numpy and torch, the loader's processes included; draw a seed when `cfg.seed` is null."""
+    if cfg.seed is None and rank_zero_only.rank == 0:
+        cfg.seed = secrets.randbelow(2**32)  # Lightning's launcher hands it to the other processes
+    elif cfg.seed is None and "PL_GLOBAL_SEED" in os.environ:
+        cfg.seed = int(os.environ["PL_GLOBAL_SEED"])
+    elif not (type(cfg.seed) is int and 0 <= cfg.seed < 2**32):
+        raise ConfigError(f"seed must be a whole number below 2**32, or null without a launcher, got {cfg.seed!r}")
+    cfg.seed = seed_everything(cfg.seed, workers=True, verbose=False)
+
+
+def set_matmul_precision(cfg: DictConfig) -> None:
+    """Say how exactly a GPU multiplies float32 matrices: torch itself leaves TF32 off for them, and on for convolutions."""
+    if cfg.matmul_precision not in ("highest", "high", "medium"):
+        raise ConfigError(f"matmul_precision must be highest, high or medium, got {cfg.matmul_precision!r}")
+    torch.set_float32_matmul_precision(cfg.matmul_precision)
+
+
+def check_accelerator(requested: str) -> None:
+    """Raise ConfigError, saying what this machine has, when it lacks the requested accelerator."""
+    known = set(AcceleratorRegistry.available_accelerators())
+    present = {name for name in known if AcceleratorRegistry[name]["accelerator"].is_available()}
+    wanted = {"cuda", "mps"} if requested == "gpu" else {requested}
+    if wanted & present or not wanted & known:  # Lightning itself answers to auto and to an unknown name
+        return
+    cuda = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
+    raise ConfigError(
+        f"trainer.accelerator={requested}, but this machine offers only {', '.join(sorted(present))} ({os.cpu_count()} "
+        f"cores) to torch {torch.__version__} (built {cuda}). Use trainer.accelerator=auto"
+    )
