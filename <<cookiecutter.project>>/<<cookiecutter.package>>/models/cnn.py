@@ -15,7 +15,7 @@ class CNN(Classifier):
         super().__init__(**training)
         shape = tuple(self.hparams.input_shape)
         if len(shape) != 3:
-            raise ConfigError(f"model=cnn takes images (C, H, W), and this data is {shape}: choose model=mlp")
+            raise ConfigError(f"model=cnn takes images (C, H, W), the data has {shape}")
         in_channels = shape[0]
         self.features = nn.Sequential(
             conv_block(in_channels, channels // 2),
