@@ -16,6 +16,7 @@ class MLP(Classifier):
     """Flatten, then hidden layers with batch norm, ReLU and dropout, then one linear layer.
 
     Args:
+        input_shape: of one sample, from the data.
         hidden_sizes: units of each hidden layer.
         dropout: share of hidden units dropped while training, in [0, 1).
         categories: number of codes of each of the last inputs, which are categories, from the data; a code is looked up in
@@ -25,6 +26,8 @@ class MLP(Classifier):
 
     def __init__(
         self,
+        *,
+        input_shape: Sequence[int],
         hidden_sizes: Sequence[int] = (256, 128),
         dropout: float = 0.1,
         categories: Sequence[int] = (),
@@ -35,7 +38,7 @@ class MLP(Classifier):
         self.embeddings = nn.ModuleList(
             nn.Embedding(n, m, padding_idx=0) for n, m in zip(categories, widths, strict=True)
         )
-        sizes = [math.prod(self.hparams.input_shape) - len(categories) + sum(widths), *hidden_sizes]
+        sizes = [math.prod(input_shape) - len(categories) + sum(widths), *hidden_sizes]
         self.hidden = nn.Sequential()
         for m, n in pairwise(sizes):
             self.hidden.extend([nn.Linear(m, n, bias=False), nn.BatchNorm1d(n), nn.ReLU(), nn.Dropout(dropout)])
