@@ -27,7 +27,7 @@ class Columns:
     categorical: dict[str, list[str]]
 
     @property
-    def num_numbers(self) -> int:
+    def num_features(self) -> int:
         """How many numbers a row has."""
         return sum(1 + some_missing for _, _, some_missing in self.numeric.values())
 
@@ -49,7 +49,7 @@ class Columns:
         for name in [*self.numeric, *self.categorical]:
             if name not in columns:
                 raise ConfigError(f"{where}: column {name!r} is missing{did_you_mean(name, columns)}")
-        inputs = np.zeros((self.num_numbers, len(frame)), dtype=np.float32)
+        inputs = np.zeros((self.num_features, len(frame)), dtype=np.float32)
         codes = np.zeros((len(self.categorical), len(frame)), dtype=np.int64)
         rows = iter(inputs)
         for name, (mean, std, some_missing) in self.numeric.items():

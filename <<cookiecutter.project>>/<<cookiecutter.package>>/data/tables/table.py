@@ -51,7 +51,7 @@ class Table(TensorData):
         loading: batch_size and seed of TensorData.
     """
 
-    num_numbers: int  # F
+    num_features: int  # F
     categories: tuple[int, ...]  # number of codes of each of the K columns, 0 (unknown) included
     target_mean: float  # of the training rows, in regression
     target_std: float
@@ -118,7 +118,7 @@ class Table(TensorData):
             where.partition(" ")[0]: TensorDataset(*self.columns.encode(rows, where), self.targets(rows, where))
             for where, rows in frames.items()
         }
-        self.num_numbers, self.categories = self.columns.num_numbers, self.columns.categories
+        self.num_features, self.categories = self.columns.num_features, self.columns.categories
         if self.task == "classification":
             self.num_classes = len(self.class_names)
         else:
