@@ -118,7 +118,9 @@ def share_out(
         )
     given = {file.split for file in files}
     fractions = {name: f for name, f in (("val", val_fraction), ("test", test_fraction)) if name not in given}
-    members = {name: np.array([n for n, file in enumerate(files) if file.split == name]) for name in given & {"val", "test"}}
+    members = {
+        name: np.array([n for n, file in enumerate(files) if file.split == name]) for name in given & {"val", "test"}
+    }
     rest = np.array([n for n, file in enumerate(files) if file.split in ("", "train")], dtype=np.int64)
     numbers = {name: number for number, name in enumerate(class_names)}
     labels = np.array([numbers[files[n].class_name] for n in rest], dtype=np.int64)

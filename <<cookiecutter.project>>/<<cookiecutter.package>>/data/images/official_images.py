@@ -64,7 +64,9 @@ class OfficialImages(ImageData):
         kept = without_copies(train[0], test[0])
         if copies := len(train[0]) - len(kept):
             say(f"{self.source}: {copies} training images are copies, of test images or others: left out")
-        chosen = {name: kept[places] for name, places in draw(train[1][kept], {"val": val_fraction}, split_seed).items()}
+        chosen = {
+            name: kept[places] for name, places in draw(train[1][kept], {"val": val_fraction}, split_seed).items()
+        }
         parts = b"".join(hashlib.sha256(part.data).digest() for part in (*train, *test, *chosen.values()))
         both, last = (  # images (N, C, H, W), whose memory is channels_last, and labels (N,), int64
             TensorDataset(torch.from_numpy(pixels).permute(0, 3, 1, 2), torch.from_numpy(labels).long())
