@@ -53,11 +53,10 @@ def set_threads(threads: int | None) -> None:
 
 
 def cpu_quota() -> float:
-    """Return how many CPUs a container may use at a time, infinity where nothing says so (Linux control groups, v2 and v1)."""
-    for files in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
-        with suppress(OSError, ValueError):
-            quota, period = " ".join(Path("/sys/fs/cgroup", file).read_text() for file in files).split()
-            return int(quota) / int(period) if int(quota) > 0 else math.inf  # "max", a ValueError, and -1 are no limit
+    """Return how many CPUs a container may use at a time, infinity where nothing limits them (Linux control groups)."""
+    with suppress(OSError, ValueError):  # another system; or the word max, which is no number
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return int(quota) / int(period)
     return math.inf
 
 

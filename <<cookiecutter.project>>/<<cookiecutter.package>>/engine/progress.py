@@ -50,24 +50,21 @@ class Progress(TQDMProgressBar):
     @rank_zero_only
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         last = trainer.max_epochs if trainer.max_epochs not in (None, -1) else "?"
-        line = f"epoch {trainer.current_epoch + 1:{len(str(last))}}/{last}"
+        line, split = f"epoch {trainer.current_epoch + 1:{len(str(last))}}/{last}", ""
         seconds = f"  {time.perf_counter() - self.epoch_started:.1f} s"
-        split = ""
-        for name, value in self.shown(trainer):
+        for name in sorted(self.shown(trainer), key=lambda name: not name.startswith("train")):
             before, _, metric = name.rpartition("/")
-            word = f" {metric} {value:.4f}" if before == split else f"  {before} {metric} {value:.4f}"
+            word = f"{' ' if before == split else f'  {before} '}{metric} {trainer.callback_metrics[name].item():.4f}"
             if len(line + word + seconds) <= WIDTH:
                 line, split = line + word, before
         with Tqdm.external_write_mode():  # a bar moves out of the way
             print(line + seconds, flush=True)
 
-    def shown(self, trainer: Trainer) -> list[tuple[str, float]]:
-        """Return the metrics of this epoch that are one number: those of training first."""
-        metrics = {name: value.item() for name, value in trainer.callback_metrics.items() if value.numel() == 1}
-        hidden = ("_step", "num_samples")
-        train = [(name, value) for name, value in metrics.items() if name.startswith("train")]
-        val = [(name, value) for name, value in metrics.items() if name in self.val_metrics]
-        return [(name, value) for name, value in train + val if not name.endswith(hidden)]
+    def shown(self, trainer: Trainer) -> list[str]:
+        """Return the names of what was measured in this epoch and is one number."""
+        numbers = [name for name, value in trainer.callback_metrics.items() if value.numel() == 1]
+        measured = [name for name in numbers if name.startswith("train") or name in self.val_metrics]
+        return [name for name in measured if not name.endswith(("_step", "num_samples"))]
 
 
 def overview(trainer: Trainer, model: LightningModule) -> str:

@@ -20,9 +20,9 @@ def git_state() -> dict[str, str | bool] | None:
     """Return the commit of the project and whether files differ from it; None when git does not track it."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
-        subprocess.check_output([*git, "ls-files", "--error-unmatch", __file__], stderr=subprocess.DEVNULL)
-        commit = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True, stderr=subprocess.DEVNULL)
+        # The second name is that of this folder in the commit: it fails where another project's git is around this one.
+        names = subprocess.check_output([*git, "rev-parse", "HEAD", "HEAD:./"], text=True, stderr=subprocess.DEVNULL)
         changes = subprocess.check_output([*git, "status", "--porcelain"], text=True)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return {"commit": commit.strip(), "dirty": bool(changes)}
+    return {"commit": names.split()[0], "dirty": bool(changes)}

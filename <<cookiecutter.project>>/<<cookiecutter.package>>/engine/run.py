@@ -8,7 +8,7 @@ from lightning import LightningDataModule
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
-from <<cookiecutter.package>>.engine.build import build, build_model, check_blocks, check_values
+from <<cookiecutter.package>>.engine.build import build, build_model
 from <<cookiecutter.package>>.engine.console import be_quiet, print_end, print_result, say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.machine import set_machine
@@ -17,6 +17,7 @@ from <<cookiecutter.package>>.engine.results import best_checkpoint, split_metri
 from <<cookiecutter.package>>.engine.survival.checkpoints import check_hyperparameters, check_resumable, find_checkpoint, load_weights
 from <<cookiecutter.package>>.engine.survival.loops import use_step_callbacks
 from <<cookiecutter.package>>.engine.survival.run_folder import Run, load_run, open_run
+from <<cookiecutter.package>>.engine.targets import check_blocks, check_values
 
 
 def train(cfg: DictConfig) -> float | None:
@@ -47,9 +48,8 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
     if cfg.checkpoint is not None and not run.checkpoint:
         load_weights(model, cfg.checkpoint)
     ids = run.summary.get("logger_ids", {})  # run_id of MLflow, id of Weights & Biases
-    loggers = {
-        name: build(block, run_id=ids.get(name), id=ids.get(name)) for name, block in cfg.logger.items() if block
-    }
+    blocks = {name: block for name, block in cfg.logger.items() if block}
+    loggers = {name: build(block, run_id=ids.get(name), id=ids.get(name)) for name, block in blocks.items()}
     trainer = build(
         cfg.trainer,
         callbacks=[build(block) for block in cfg.callbacks.values() if block],
@@ -78,11 +78,9 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
 def logger_ids(loggers: dict[str, Logger]) -> dict[str, str]:
     """Begin the runs of the loggers and return the names that a service has given them, for a later start to continue."""
     for logger in loggers.values():
-        if hasattr(type(logger), "experiment"):
-            _ = logger.experiment  # Lightning would begin it later
-    return {
-        name: logger.version for name, logger in loggers.items() if isinstance(logger.version, str) and logger.version
-    }
+        _ = getattr(logger, "experiment", None)  # begins it: Lightning would do so later
+    ids = {name: logger.version for name, logger in loggers.items()}
+    return {name: version for name, version in ids.items() if isinstance(version, str) and version}
 
 
 def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
@@ -98,11 +96,9 @@ def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     data = build(run_cfg.data)
     model = build_model(run_cfg, data, from_checkpoint=True)
     load_weights(model, checkpoint)
-    callbacks = {
-        name: build(block) for name, block in run_cfg.callbacks.items() if name in ("checks", "progress") and block
-    }
-    off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": "progress" in callbacks}
-    trainer = build(run_cfg.trainer, callbacks=list(callbacks.values()), **off)
+    blocks = {name: run_cfg.callbacks[name] for name in ("checks", "progress") if run_cfg.callbacks.get(name)}
+    off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": "progress" in blocks}
+    trainer = build(run_cfg.trainer, callbacks=[build(block) for block in blocks.values()], **off)
     score = trainer.test if cfg.split == "test" else trainer.validate
     score(model, datamodule=data, verbose=False)
     check_split(data, summary)

@@ -13,12 +13,13 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from <<cookiecutter.package>>.engine.build import build, build_model, find
+from <<cookiecutter.package>>.engine.build import build, build_model
 from <<cookiecutter.package>>.engine.machine import set_seed
 from <<cookiecutter.package>>.engine.metrics_csv import MetricsCSV
 from <<cookiecutter.package>>.engine.survival.checkpoints import load_weights
 from <<cookiecutter.package>>.engine.survival.finite_loss import FiniteLoss
 from <<cookiecutter.package>>.engine.survival.preemption import Preemption
+from <<cookiecutter.package>>.engine.targets import find
 
 from .finding import definition
 from .in_every_run import TrainingChecks

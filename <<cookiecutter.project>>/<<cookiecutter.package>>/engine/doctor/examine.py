@@ -11,7 +11,7 @@ from lightning import LightningDataModule, Trainer
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig
 
-from <<cookiecutter.package>>.engine.build import build, check_blocks, check_values
+from <<cookiecutter.package>>.engine.build import build
 from <<cookiecutter.package>>.engine.checks.augmentation import has_items
 from <<cookiecutter.package>>.engine.checks.data import check_data_whole, flat
 from <<cookiecutter.package>>.engine.checks.finding import Finding, Findings
@@ -31,6 +31,7 @@ from <<cookiecutter.package>>.engine.provenance import versions
 from <<cookiecutter.package>>.engine.results import best_checkpoint
 from <<cookiecutter.package>>.engine.survival.checkpoints import load_weights
 from <<cookiecutter.package>>.engine.survival.run_folder import open_run
+from <<cookiecutter.package>>.engine.targets import check_blocks, check_values
 
 DATA_SECONDS = 5.0  # for the whole data set
 
