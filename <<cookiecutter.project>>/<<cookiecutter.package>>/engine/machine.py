@@ -24,7 +24,8 @@ def set_machine(cfg: DictConfig) -> None:
     set_seed(cfg)
     set_threads(cfg.threads)
     check_accelerator(cfg.trainer.accelerator)
-    set_matmul_precision(cfg)
+    # How exactly a GPU multiplies float32 matrices: torch itself leaves TF32 off for them, and on for convolutions.
+    torch.set_float32_matmul_precision(cfg.matmul_precision)
 
 
 def set_seed(cfg: DictConfig) -> None:
@@ -36,13 +37,6 @@ def set_seed(cfg: DictConfig) -> None:
     elif not (type(cfg.seed) is int and 0 <= cfg.seed < 2**32):
         raise ConfigError(f"seed must be a whole number below 2**32, or null without a launcher, got {cfg.seed!r}")
     cfg.seed = seed_everything(cfg.seed, workers=True, verbose=False)
-
-
-def set_matmul_precision(cfg: DictConfig) -> None:
-    """Say how exactly a GPU multiplies float32 matrices: torch itself leaves TF32 off for them, and on for convolutions."""
-    if cfg.matmul_precision not in ("highest", "high", "medium"):
-        raise ConfigError(f"matmul_precision must be highest, high or medium, got {cfg.matmul_precision!r}")
-    torch.set_float32_matmul_precision(cfg.matmul_precision)
 
 
 def set_threads(threads: int | None) -> None:
@@ -67,8 +61,7 @@ def check_accelerator(requested: str) -> None:
     wanted = {"cuda", "mps"} if requested == "gpu" else {requested}
     if wanted & present or not wanted & known:  # Lightning itself answers to auto and to an unknown name
         return
-    cuda = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
     raise ConfigError(
-        f"trainer.accelerator={requested}, but this machine offers only {', '.join(sorted(present))} ({os.cpu_count()} "
-        f"cores) to torch {torch.__version__} (built {cuda}). Use trainer.accelerator=auto"
+        f"trainer.accelerator={requested}, but this machine offers only {', '.join(sorted(present))} to torch "
+        f"{torch.__version__} (CUDA: {torch.version.cuda or 'not built in'}). Use trainer.accelerator=auto"
     )

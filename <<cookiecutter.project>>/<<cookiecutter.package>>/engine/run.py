@@ -86,8 +86,7 @@ def logger_ids(loggers: dict[str, Logger]) -> dict[str, str]:
 def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     """Score a checkpoint of a run on one split of the data it was trained with; return the metrics by name."""
     be_quiet()
-    if cfg.split not in ("test", "val"):
-        raise ConfigError(f"split must be test or val, got {cfg.split!r}")
+    check_values(cfg)
     run_cfg, summary = load_run(cfg.run)
     run_cfg.trainer.merge_with(cfg.trainer)
     check_blocks(run_cfg)

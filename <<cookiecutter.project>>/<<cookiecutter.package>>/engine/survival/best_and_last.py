@@ -1,7 +1,7 @@
 """When to save a checkpoint: best.ckpt and last.ckpt."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
@@ -10,6 +10,8 @@ from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.survival.durable_file import copy_file
 from <<cookiecutter.package>>.engine.survival.loops import StepCallback
 from <<cookiecutter.package>>.engine.targets import did_you_mean
+
+Mode = Literal["min", "max"]
 
 
 class BestAndLast(StepCallback, Checkpoint):
@@ -25,10 +27,8 @@ class BestAndLast(StepCallback, Checkpoint):
     """
 
     def __init__(
-        self, dirpath: str, monitor: str | None = None, mode: str = "min", every_n_train_steps: int | None = None
+        self, dirpath: str, monitor: str | None = None, mode: Mode = "min", every_n_train_steps: int | None = None
     ) -> None:
-        if mode not in ("min", "max"):
-            raise ConfigError(f"mode must be min or max, got {mode!r}")
         if every_n_train_steps is not None and every_n_train_steps < 1:
             raise ConfigError(f"every_n_train_steps must be null or at least 1, got {every_n_train_steps}")
         self.monitor, self.mode, self.every_n_train_steps = monitor, mode, every_n_train_steps

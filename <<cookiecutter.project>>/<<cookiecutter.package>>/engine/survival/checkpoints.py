@@ -61,7 +61,6 @@ def check_hyperparameters(**parts: Any) -> None:
 
 def check_resumable(checkpoint: dict[str, Any], path: Path) -> None:
     """Raise ConfigError when a checkpoint holds weights, but not the state of a run."""
-    if missing := [
-        key for key in ("pytorch-lightning_version", "loops", "optimizer_states") if not checkpoint.get(key)
-    ]:
+    needed = ("pytorch-lightning_version", "loops", "optimizer_states")
+    if missing := [key for key in needed if not checkpoint.get(key)]:
         raise ConfigError(f"{path} cannot be continued: it holds no {', '.join(missing)}. {REMEDY}")

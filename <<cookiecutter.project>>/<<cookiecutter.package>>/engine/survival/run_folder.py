@@ -38,12 +38,8 @@ class Run:
 
     def __init__(self, path: Path, summary: dict[str, Any], checkpoint: Path | None = None) -> None:
         self.path, self.summary, self.checkpoint = path, summary, checkpoint
-        self.started = False
+        self.started, self.finished = False, summary.get("status") == "finished"
         self.clock = time.perf_counter() - summary.get("seconds", 0)
-
-    @property
-    def finished(self) -> bool:
-        return self.summary.get("status") == "finished"
 
     def start(self, cfg: DictConfig, **facts: Any) -> None:
         """Record the config and that the run is running."""
@@ -101,8 +97,8 @@ def open_run(cfg: DictConfig) -> Generator[Run]:
             if isinstance(error, MisconfigurationException):  # Lightning refuses what it was asked to do
                 raise ConfigError(str(error)) from error
             if isinstance(error, Preempted) and run.started:
-                hint = " and without overwrite=true" if cfg.overwrite else ""
-                say(f"stopped by {error.signal}: the same command with name={cfg.name}{hint} continues {run.path}")
+                hint = f"name={cfg.name}{' and without overwrite=true' * cfg.overwrite}"
+                say(f"stopped by {error.signal}: the same command with {hint} continues {run.path}")
             if interrupted:
                 raise SystemExit(130) from error
             raise
