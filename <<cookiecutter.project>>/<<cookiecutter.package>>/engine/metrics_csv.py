@@ -9,7 +9,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
-from <<cookiecutter.package>>.engine.survival.durable_file import cannot_write, replacing
+from <<cookiecutter.package>>.engine.survival.durable_file import cannot_write, replacing, sync
 
 
 class MetricsCSV(Logger):
@@ -21,13 +21,19 @@ class MetricsCSV(Logger):
         path: the file.
     """
 
-    name, version = "csv", None
-
     def __init__(self, path: str) -> None:
         super().__init__()
         self.path = Path(path)
         self.columns: list[str] = []
         self.size = 0  # bytes of the rows that were written
+
+    @property
+    def name(self) -> str:
+        return "csv"
+
+    @property
+    def version(self) -> None:
+        return None
 
     @property
     def save_dir(self) -> str:
@@ -64,11 +70,7 @@ class MetricsCSV(Logger):
 
     def state_dict(self) -> dict[str, Any]:
         if self.size and rank_zero_only.rank == 0:
-            try:
-                with self.path.open("rb+") as file:
-                    os.fsync(file.fileno())
-            except OSError as error:
-                raise cannot_write(self.path, error) from error
+            sync(self.path)
         return {"columns": self.columns, "size": self.size}
 
     @rank_zero_only

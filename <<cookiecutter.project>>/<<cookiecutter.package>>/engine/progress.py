@@ -27,15 +27,11 @@ class Progress(TQDMProgressBar):
     def __init__(self, refresh_rate: int = 20) -> None:
         super().__init__(refresh_rate=refresh_rate if sys.stdout.isatty() else 0)
 
-    def init_train_tqdm(self) -> Tqdm:
-        bar = super().init_train_tqdm()
-        bar.leave = False
-        return bar
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
-        say(overview(trainer, pl_module))
-        self.on_train_epoch_start(trainer)  # Lightning does not call it in a run that continues within an epoch
+    def on_train_start(self, *args: Any) -> None:
+        super().on_train_start(*args)
+        self.train_progress_bar.leave = False
+        say(overview(args[0]))
+        self.on_train_epoch_start(args[0])  # Lightning does not call it in a run that continues within an epoch
 
     def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
         super().on_train_epoch_start(trainer, *args)
@@ -67,14 +63,14 @@ class Progress(TQDMProgressBar):
         return [name for name in measured if not name.endswith(("_step", "num_samples"))]
 
 
-def overview(trainer: Trainer, model: LightningModule) -> str:
+def overview(trainer: Trainer) -> str:
     """Return on one line: model, parameters and how many are trained, samples, device, precision, threads."""
+    model, threads = trainer.lightning_module, torch.get_num_threads()
     parameters = [p for p in model.parameters() if not is_lazy(p)]
     total, trained = sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
     share = "all trained" if trained == total else f"{trained:,} trained"
     splits = getattr(trainer.datamodule, "splits", {})
     sizes = " + ".join(f"{len(split):,} {name}" for name, split in splits.items() if isinstance(split, Sized))
-    threads = torch.get_num_threads()
     device = f"{trainer.world_size} x {model.device.type}" if trainer.world_size > 1 else model.device.type
     words = [f"{type(model).__name__}, {total:,} parameters ({share})", sizes, device, trainer.precision]
     return ", ".join([*filter(None, words), f"{threads} thread{'s' * (threads > 1)}"])

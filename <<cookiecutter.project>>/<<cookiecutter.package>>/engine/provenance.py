@@ -7,13 +7,11 @@ from pathlib import Path
 
 import torch
 
-PACKAGES = ("lightning", "torchmetrics", "hydra-core", "numpy")
-
 
 def versions() -> dict[str, str]:
     """Return the version of Python and of each package that can change a result."""
-    versions = {"python": platform.python_version(), "torch": torch.__version__}  # with the build: +cpu, +cu130
-    return versions | {package: version(package) for package in PACKAGES}
+    packages = {package: version(package) for package in ("lightning", "torchmetrics", "hydra-core", "numpy")}
+    return {"python": platform.python_version(), "torch": torch.__version__, **packages}  # torch's build: +cpu, +cu130
 
 
 def git_state() -> dict[str, str | bool] | None:

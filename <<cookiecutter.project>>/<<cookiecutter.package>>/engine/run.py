@@ -35,8 +35,8 @@ def train(cfg: DictConfig) -> float | None:
 
 def fit_and_test(cfg: DictConfig, run: Run) -> None:
     """Fit the model, test its best checkpoint, record both."""
-    check_blocks(cfg)
     set_machine(cfg)
+    check_blocks(cfg)
     data = build(cfg.data)
     check_split(data, run.summary)
     model = build_model(cfg, data, from_checkpoint=bool(run.checkpoint or cfg.checkpoint))
@@ -44,7 +44,7 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
         check_resumable(load_weights(model, run.checkpoint), run.checkpoint)
         say(f"continues {run.path} from {run.checkpoint.name}")
     elif run.summary:
-        run.start_again()
+        say(f"{run.path} has no checkpoint: it starts again from the beginning")
     if cfg.checkpoint is not None and not run.checkpoint:
         load_weights(model, cfg.checkpoint)
     ids = run.summary.get("logger_ids", {})  # run_id of MLflow, id of Weights & Biases
@@ -72,7 +72,8 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
             load_weights(model, best)
         trainer.test(model, datamodule=data, verbose=False)
         metrics |= split_metrics(trainer, "test")
-    run.record(metrics=metrics, checkpoint=best and f"checkpoints/{Path(best).name}")
+    checks = [outcome for callback in trainer.callbacks for outcome in getattr(callback, "outcomes", [])]
+    run.record(metrics=metrics, checkpoint=best and f"checkpoints/{Path(best).name}", checks=checks)
 
 
 def logger_ids(loggers: dict[str, Logger]) -> dict[str, str]:
@@ -89,8 +90,8 @@ def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     check_values(cfg)
     run_cfg, summary = load_run(cfg.run)
     run_cfg.trainer.merge_with(cfg.trainer)
-    check_blocks(run_cfg)
     set_machine(run_cfg)
+    check_blocks(run_cfg)
     checkpoint = find_checkpoint(Path(cfg.run), cfg.checkpoint)
     data = build(run_cfg.data)
     model = build_model(run_cfg, data, from_checkpoint=True)
@@ -98,8 +99,7 @@ def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     blocks = {name: run_cfg.callbacks[name] for name in ("checks", "progress") if run_cfg.callbacks.get(name)}
     off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": "progress" in blocks}
     trainer = build(run_cfg.trainer, callbacks=[build(block) for block in blocks.values()], **off)
-    score = trainer.test if cfg.split == "test" else trainer.validate
-    score(model, datamodule=data, verbose=False)
+    (trainer.test if cfg.split == "test" else trainer.validate)(model, datamodule=data, verbose=False)
     check_split(data, summary)
     metrics = split_metrics(trainer, cfg.split)
     print_result(metrics)

@@ -46,9 +46,8 @@ def check_hyperparameters(**parts: Any) -> None:
     """Raise ConfigError for the first hyperparameter of the model or the data that a checkpoint could not be loaded with."""
     for part, module in parts.items():
         for key, value in module.hparams.items():
-            file = BytesIO()
             try:
-                torch.save(value, file)
+                torch.save(value, file := BytesIO())
                 file.seek(0)
                 torch.load(file, weights_only=True)
             except Exception as error:

@@ -66,7 +66,7 @@ class ExactResume(StepCallback):
             )
         trainer.callback_metrics.update(self.saved["processes"][trainer.global_rank]["callback_metrics"])
         trainer.should_stop = self.saved["should_stop"]
-        loggers = [logger for logger in trainer.loggers if isinstance(logger, _Stateful)]
+        loggers = (logger for logger in trainer.loggers if isinstance(logger, _Stateful))
         for logger, logger_state in zip(loggers, self.saved["loggers"], strict=True):
             logger.load_state_dict(logger_state)
 
