@@ -59,8 +59,8 @@ class Progress(TQDMProgressBar):
     def shown(self, trainer: Trainer) -> list[str]:
         """Return the names of what was measured in this epoch and is one number."""
         numbers = [name for name, value in trainer.callback_metrics.items() if value.numel() == 1]
-        measured = [name for name in numbers if name.startswith("train") or name in self.val_metrics]
-        return [name for name in measured if not name.endswith(("_step", "num_samples"))]
+        numbers = [name for name in numbers if not name.endswith(("_step", "num_samples"))]
+        return [name for name in numbers if name.startswith("train") or name in self.val_metrics]
 
 
 def overview(trainer: Trainer) -> str:
