@@ -2,17 +2,18 @@
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from lightning import LightningModule, Trainer
+from my_project.data.images.augment import Cutout, RandomCrop, RandomFlip
+from my_project.data.images.image_data import ImageData
+from my_project.engine.errors import ConfigError
+from my_project.engine.loader import TensorLoader
 from torch.utils.data import Subset, TensorDataset
 
-from <<cookiecutter.package>>.data.images.augment import Cutout, RandomCrop, RandomFlip
-from <<cookiecutter.package>>.data.images.image_data import ImageData
-from <<cookiecutter.package>>.engine.loader import TensorLoader
+from .conftest import PROJECT
 
 LAYOUTS = pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 
@@ -63,13 +64,13 @@ def test_a_cutout_blackens_one_square_in_each_image(layout):
     ("change", "message"), [(RandomFlip, "between 0 and 1"), (RandomCrop, "1 pixel"), (Cutout, "1 pixel")]
 )
 def test_a_value_out_of_range_is_refused(change, message):
-    with pytest.raises(SystemExit, match=message):
+    with pytest.raises(ConfigError, match=message):
         change(-1)
 
 
 def test_large_pages_are_asked_for_before_torch_loads():
     code = "import os, sys, train; print(os.environ['THP_MEM_ALLOC_ENABLE'], 'torch' in sys.modules)"
-    printed = subprocess.check_output([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, text=True)
+    printed = subprocess.check_output([sys.executable, "-c", code], cwd=PROJECT, text=True)
     assert printed.split()[-1] == "False"
 
 
@@ -129,7 +130,7 @@ def test_16_bit_training_gets_16_bit_images():
 def test_a_mean_for_other_channels_is_refused():
     dataset = TensorDataset(random_images(), torch.arange(64) % 2)
     for mean, std in ([0.5], [0.5, 0.5, 0.5]), ([0.5] * 3, [0.2, 0.2, 0.0]), ([0.5], [0.2]):
-        with pytest.raises(SystemExit, match=r"data.mean and data.std need a number for each"):
+        with pytest.raises(ConfigError, match=r"data.mean and data.std need a number for each"):
             Images({"train": dataset}, mean=mean, std=std, batch_size=8)
 
 
