@@ -55,8 +55,8 @@ def train(cfg: DictConfig) -> str | None:
 
 def examine(cfg: DictConfig) -> dict[str, Any]:
     """Run doctor.py in this process, and return what doctor.json says."""
-    from my_project.engine.checks import learning, seed, short_fit
     from my_project.engine.doctor import examine as doctor
+    from my_project.engine.checks import learning, seed, short_fit
 
     learning.SECONDS = seed.SECONDS = short_fit.FIT_SECONDS = doctor.DATA_SECONDS = (
         100.0  # a busy machine finds the same
