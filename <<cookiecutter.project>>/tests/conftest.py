@@ -34,7 +34,7 @@ def compose_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
 
 @pytest.fixture(scope="session")
 def choose(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[str]]:
-    """Return a function that gives the overrides for a choice such as `data=table`, its small files included."""
+    """Return a function that gives the overrides for a choice such as `optimizer=sgd`, its small files included."""
 
     @functools.cache
     def overrides(choice: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from lightning import LightningModule, Trainer
-from my_project.data.images.augment import Cutout, RandomCrop, RandomFlip
+from my_project.data.images.augment import Cutout, RandomAffine, RandomCrop, RandomFlip
 from my_project.data.images.image_data import ImageData
 from my_project.engine.errors import ConfigError
 from my_project.engine.loader import TensorLoader
@@ -58,6 +58,23 @@ def test_a_cutout_blackens_one_square_in_each_image(layout):
     areas = set(black.sum(dim=(1, 2)).tolist())
     assert max(areas) == 16 > min(areas) >= 4  # whole, or across the edge
     assert len({tuple(image.flatten().tolist()) for image in black}) > 20  # at different places
+
+
+def test_an_affine_change_turns_stretches_and_moves_each_image_in_its_own_way():
+    images = random_images(number=50, size=8)
+    assert torch.allclose(RandomAffine(degrees=0, scale=0, translate=0)(images), images.float(), atol=1e-3)
+    changed = RandomAffine()(images)
+    assert changed.dtype == torch.float32
+    assert changed.min() >= 0
+    assert changed.max() <= 255
+    copies = RandomAffine()(images[:1].expand(50, -1, -1, -1))
+    assert len({image.numpy().tobytes() for image in copies}) == 50
+    moved = RandomAffine(degrees=0, scale=0, translate=0.5)(torch.full((200, 1, 8, 8), 255, dtype=torch.uint8))
+    share = (moved > 127).float().mean(dim=(1, 2, 3))  # of the image that is still within its frame
+    assert share.min() < 0.5
+    assert share.max() > 0.9
+    with pytest.raises(ConfigError, match="degrees, scale and translate must be at least 0"):
+        RandomAffine(degrees=-1)
 
 
 @pytest.mark.parametrize(
