@@ -115,7 +115,7 @@ def test_the_bundled_samples_are_in_the_wheel(tmp_path):
     assert {"my_project/data/images/digits.csv.gz", "my_project/data/tables/penguins.csv"} <= set(packaged)
 
 
-@pytest.mark.parametrize(("package", "data"), [("a", "images"), ("p" * 40, "table"), ("my_project", "both")])
+@pytest.mark.parametrize(("package", "data"), [("a", "images"), ("p" * 40, "both"), ("my_project", "table")])
 def test_ruff_and_pyright_accept_the_code_whatever_the_package_is_called(tmp_path, package, data):
     project = generate(tmp_path, package=package, data=data)
     subprocess.run([sys.executable, "-m", "ruff", "check", project], check=True)

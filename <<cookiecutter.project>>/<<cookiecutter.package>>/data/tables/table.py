@@ -22,11 +22,11 @@ try:
 except ModuleNotFoundError as error:
     raise ConfigError(f"tables need {error.name}: uv sync --all-extras, or pip install pandas pyarrow") from error
 
-from <<cookiecutter.package>>.data.tables.column_checks import check_columns
-from <<cookiecutter.package>>.data.tables.columns import Columns, learn_columns
-from <<cookiecutter.package>>.data.tables.row_split import split_rows
-from <<cookiecutter.package>>.data.tables.table_file import read_table
-from <<cookiecutter.package>>.data.tables.targets import class_labels, classes_of, spread, target_numbers
+from .column_checks import check_columns
+from .columns import Columns, learn_columns
+from .row_split import split_rows
+from .table_file import read_table
+from .targets import class_labels, classes_of, spread, target_numbers
 
 
 class Table(TensorData):
