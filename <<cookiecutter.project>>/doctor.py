@@ -1,7 +1,7 @@
 """Look for what is wrong with the data, the model and the training, and for where the time goes.
 
 python doctor.py                                         # everything as in configs/train.yaml
-python doctor.py model=mlp optimizer.lr=1e-2             # whatever train.py takes
+python doctor.py optimizer=sgd optimizer.lr=0.05         # whatever train.py takes
 python doctor.py trainer.accelerator=gpu
 python doctor.py --help                                  # every choice and every key
 """

@@ -1,7 +1,7 @@
 """Train a model, then test its best checkpoint.
 
 python train.py                                          # everything as in configs/train.yaml
-python train.py model=mlp optimizer.lr=1e-2              # swap a file, change a value
+python train.py optimizer=sgd optimizer.lr=0.05          # swap a file, change a value
 python train.py trainer.accelerator=gpu trainer.devices=2
 python train.py name=baseline seed=1                     # writes runs/baseline/
 python train.py --help                                   # every choice and every key

@@ -12,9 +12,12 @@ texts = {"description": <<cookiecutter.description | tojson>>, "author": <<cooki
 TAKEN = {
     "aiohttp", "antlr4", "filelock", "fsspec", "jinja2", "joblib", "lightning_utilities", "mpmath", "networkx", "packaging",
     "pip", "rich", "setuptools", "sympy", "threadpoolctl", "tqdm", "typing_extensions", "yaml",
-    "configs", "evaluate", "hatchling", "hydra", "hydra_core", "lightning", "mlflow", "numpy", "omegaconf",
-    "pre_commit", "pyright", "pytest", "pytorch_lightning", "ruff", "runs", "scikit_learn", "scipy", "sklearn",
+    "configs", "data_files", "doctor", "evaluate", "hatchling", "hydra", "hydra_core", "lightning", "mlflow", "numpy",
+    "omegaconf", "pre_commit", "pyright", "pytest", "pytorch_lightning", "ruff", "runs", "scikit_learn", "scipy", "sklearn",
     "tensorboard", "test", "tests", "torch", "torchmetrics", "train", "wandb",
+    "export", "predict", "report", "sweep",
+    "dateutil", "huggingface_hub", "matplotlib", "onnx", "onnxruntime", "onnxscript", "optuna", "pandas", "pil", "pillow",
+    "pyarrow", "pytz", "safetensors", "six", "timm", "torchvision",
 }  # fmt: skip
 
 

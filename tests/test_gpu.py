@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import capture, generate
+from conftest import TEMPLATE, capture, generate
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 
@@ -11,10 +11,11 @@ TRAIN = """
 import sys
 
 import lightning
+import numpy as np
 import torch
 
-sys.path[:0] = [".", "tests"]
-import tiny_official_images
+sys.path[:0] = [".", sys.argv[1]]
+import published
 from hydra import compose, initialize_config_dir
 from my_project.engine.hydra_version import VERSION_BASE
 from my_project.engine.run import train
@@ -32,8 +33,10 @@ class NoWaiting(lightning.Callback):
 
 Classifier.configure_callbacks = lambda self: [NoWaiting()]
 Path("files").mkdir()
-files = tiny_official_images.write_samples(
-    "cifar10", Path("files"), *(tiny_official_images.samples("cifar10", n, seed=n) for n in (3000, 500))
+random = np.random.default_rng(0)
+pixels = [random.integers(256, size=(n, 3, 32, 32), dtype=np.uint8) for n in (3000, 500)]
+files = published.write_samples(
+    "cifar10", Path("files"), *((images, (np.arange(len(images)) % 10).astype(np.uint8)) for images in pixels)
 )
 settings = ["model=resnet", "model.compile=true", "trainer.precision=bf16-mixed", "trainer.accelerator=gpu"]
 settings += ["trainer.max_epochs=2", "trainer.log_every_n_steps=1000", "data.batch_size=64", "name=gpu"]
@@ -48,6 +51,6 @@ def test_the_data_is_on_the_gpu_and_no_step_waits_for_it(tmp_path):
     if not torch.cuda.is_available():
         pytest.skip("there is no GPU")
     project = generate(tmp_path)
-    finished = capture(project, "-c", TRAIN)
+    finished = capture(project, "-c", TRAIN, str(TEMPLATE / "tests" / "machinery"))
     assert finished.returncode == 0, finished.stderr
     assert json.loads((project / "runs" / "gpu" / "summary.json").read_text())["status"] == "finished"

@@ -25,9 +25,9 @@ sys.path.append("tests")
 import tiny_image_folder, tiny_official_images, tiny_table
 
 Path("data_files").mkdir()
-tiny_image_folder.write("image_folder", Path())
-tiny_table.write("table", Path())
-tiny_official_images.write("cifar10", Path("data_files"))
+tiny_image_folder.write("data=image_folder", Path())
+tiny_table.write("data=table", Path())
+tiny_official_images.write("data=cifar10", Path("data_files"))
 torch.save(timm.create_model("resnet18").state_dict(), "resnet18.pth")
 """
 

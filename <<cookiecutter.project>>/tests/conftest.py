@@ -15,17 +15,8 @@ from <<cookiecutter.package>>.engine.hydra_version import VERSION_BASE
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
-# What an option needs to be tried quickly: a package, and a module here that writes small files for it, or overrides.
-NEEDS = {
-    "data=mnist": ("torchvision", "tiny_official_images"),
-    "data=fashion_mnist": ("torchvision", "tiny_official_images"),
-    "data=cifar10": ("torchvision", "tiny_official_images"),
-    "data=cifar100": ("torchvision", "tiny_official_images"),
-    "data=image_folder": ("PIL", "tiny_image_folder"),
-    "data=table": ("pandas", "tiny_table"),
-    "model=pretrained": ("timm", "model.weights=null model.backbone=test_resnet"),
-    "model=resnet": (None, "model.width=8"),
-}
+# Modules here that make a choice small: they write files for it, or know its overrides.
+TINY = [path.stem for path in sorted(Path(__file__).parent.glob("tiny_*.py"))]
 
 
 @pytest.fixture(scope="session")
@@ -43,17 +34,14 @@ def compose_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
 
 @pytest.fixture(scope="session")
 def choose(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[str]]:
-    """Return a function that gives the overrides for a choice such as `data=table`, its small files included."""
+    """Return a function that gives the overrides for a choice such as `optimizer=sgd`, its small files included."""
 
     @functools.cache
     def overrides(choice: str) -> list[str]:
-        package, how = NEEDS.get(choice, (None, ""))
-        if package:
-            pytest.importorskip(package, reason=f"{choice} needs the package {package}")
-        if not how.startswith("tiny"):
-            return [choice, *how.split()]
-        name = choice.partition("=")[2]
-        return import_module(how).write(name, tmp_path_factory.mktemp(name))
+        for tiny in map(import_module, TINY):
+            if choice in tiny.CHOICES:
+                return tiny.write(choice, tmp_path_factory.mktemp(choice.partition("=")[2]))
+        return [choice]
 
     return overrides
 

@@ -20,7 +20,7 @@ class CNN(Classifier):
     def __init__(self, *, input_shape: Sequence[int], channels: int = 64, **training: Any) -> None:
         super().__init__(**training)
         if len(input_shape) != 3:
-            raise ConfigError(f"model=cnn takes images (C, H, W), the data has {tuple(input_shape)}")
+            raise ConfigError(f"model=cnn takes images (C, H, W), and this data has inputs {tuple(input_shape)}")
         in_channels = input_shape[0]
         self.features = nn.Sequential(
             conv_block(in_channels, channels // 2),

@@ -127,7 +127,7 @@ def share_out(
     counts = np.bincount(labels, minlength=len(class_names))
     if counts.min() <= len(fractions):
         raise ConfigError(
-            f"data.root: class {class_names[counts.argmin()]!r} has {counts.min()} images to train on, and needs at least "
+            f"data.root: class {class_names[int(counts.argmin())]!r} has {counts.min()} images to train on, and needs at least "
             f"{len(fractions) + 1}: add some, or remove its folder from every split"
         )
     drawn = {name: rest[places] for name, places in draw(labels, fractions, seed).items()}

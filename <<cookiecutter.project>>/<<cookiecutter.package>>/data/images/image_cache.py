@@ -19,7 +19,7 @@ from tqdm import tqdm
 from <<cookiecutter.package>>.data.images.class_folders import ImageFile
 from <<cookiecutter.package>>.data.images.read_image import VERSION, Unreadable, read_image
 from <<cookiecutter.package>>.engine.console import say
-from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.errors import ConfigError, TrainingError
 from <<cookiecutter.package>>.engine.survival.durable_file import replacing
 from <<cookiecutter.package>>.engine.survival.run_lock import lock
 
@@ -107,7 +107,7 @@ class ImageCache:
                     output.write(image.tobytes())
             with replacing(self.record_path) as output:
                 output.write(json.dumps({"root": str(self.root), "unreadable": unreadable}, indent=2).encode())
-        except ConfigError as error:
+        except TrainingError as error:
             if getattr(error.__cause__, "errno", None) in FULL:
                 raise ConfigError(f"{error}\n{needed}. {remedy}") from error
             raise

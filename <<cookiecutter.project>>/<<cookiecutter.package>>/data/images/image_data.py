@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from <<cookiecutter.package>>.data.tensor_data import TensorData
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
-Augmentation = Callable[[Tensor], Tensor]  # images (B, C, H, W), uint8, to the like
+Augmentation = Callable[[Tensor], Tensor]  # images (B, C, H, W), uint8 or float32 from 0 to white, to the like
 
 
 class ImageData(TensorData):

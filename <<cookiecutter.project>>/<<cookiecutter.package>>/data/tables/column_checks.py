@@ -5,9 +5,10 @@ from collections.abc import Collection
 
 import pandas as pd
 
-from <<cookiecutter.package>>.data.tables.column_values import NAMED, as_number, coded, is_numeric, numbers
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
+
+from .column_values import NAMED, as_number, coded, is_numeric, numbers
 
 DATE = re.compile(r"\d{4}([-/.])\d\d?\1\d\d?\b.*|\d\d?([-/.])\d\d?\2\d{4}\b.*")
 COMMA = re.compile(r"[+-]?\d+,\d+")

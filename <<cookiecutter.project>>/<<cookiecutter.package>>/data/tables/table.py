@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from <<cookiecutter.package>>.data.split import split_sha256
 from <<cookiecutter.package>>.data.tensor_data import TensorData
+from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.loader import TensorLoader
 from <<cookiecutter.package>>.engine.targets import did_you_mean
@@ -21,11 +22,11 @@ try:
 except ModuleNotFoundError as error:
     raise ConfigError(f"tables need {error.name}: uv sync --all-extras, or pip install pandas pyarrow") from error
 
-from <<cookiecutter.package>>.data.tables.column_checks import check_columns
-from <<cookiecutter.package>>.data.tables.columns import Columns, learn_columns
-from <<cookiecutter.package>>.data.tables.row_split import split_rows
-from <<cookiecutter.package>>.data.tables.table_file import read_table
-from <<cookiecutter.package>>.data.tables.targets import class_labels, classes_of, spread, target_numbers
+from .column_checks import check_columns
+from .columns import Columns, learn_columns
+from .row_split import split_rows
+from .table_file import read_table
+from .targets import class_labels, classes_of, spread, target_numbers
 
 
 class Table(TensorData):
@@ -41,6 +42,7 @@ class Table(TensorData):
         task: classification or regression.
         test_path: of a file with the test rows; None draws them from `path`.
         predict_path: of a file with rows to predict, which needs no target.
+        skip_missing: leave out rows whose target is missing instead of raising an error.
         drop: columns that say nothing of the target, or would give it away.
         categorical: columns whose numbers are names of something, such as a postcode.
         separator: between two values of a CSV file.
@@ -61,9 +63,10 @@ class Table(TensorData):
         path: str | None = None,
         target: str | None = None,
         *,
-        task: str = "classification",
+        task: Literal["classification", "regression"] = "classification",
         test_path: str | None = None,
         predict_path: str | None = None,
+        skip_missing: bool = False,
         drop: Sequence[str] = (),
         categorical: Sequence[str] = (),
         separator: str = ",",
@@ -78,8 +81,6 @@ class Table(TensorData):
                 "data=table needs data.path=table.csv (or .parquet), whose first line names the columns, "
                 "and data.target=name of the column to predict"
             )
-        if task not in ("classification", "regression"):
-            raise ConfigError(f"data.task must be classification or regression, got {task!r}")
         fractions = {"val": val_fraction} if test_path else {"test": test_fraction, "val": val_fraction}
         if min(fractions.values()) <= 0 or sum(fractions.values()) >= 1:
             names = " and ".join(f"data.{name}_fraction={share}" for name, share in fractions.items())
@@ -89,16 +90,18 @@ class Table(TensorData):
             if len(value) != 1:
                 raise ConfigError(f"data.{name} must be one character, got {value!r}")
         self.paths = {"path": path, "test_path": test_path, "predict_path": predict_path}
-        self.target, self.task, self.format = target, task, {"separator": separator, "decimal": decimal}
+        self.target, self.task, self.skip_missing = target, task, skip_missing
+        self.format = {"separator": separator, "decimal": decimal}
         frame = self.read("path", categorical)
         check_names(frame, target, {"drop": drop, "categorical": categorical})
         features = frame.drop(columns=[target, *drop])
         check_columns(features, categorical, "data.path")
-        strata, names = np.zeros(len(frame), dtype=np.int64), ("all",)
         if task == "classification":
-            self.class_names = names = classes_of(dict(frame.items())[target])
-            strata = self.targets(frame, "data.path").numpy()
-        self.rows = split_rows(features, strata, names, fractions, split_seed)
+            self.class_names = classes_of(dict(frame.items())[target])
+        strata = self.targets(frame, "data.path").numpy()
+        if task == "regression":
+            strata = np.zeros(len(frame), dtype=np.int64)
+        self.rows = split_rows(features, strata, getattr(self, "class_names", ["all"]), fractions, split_seed)
         self.columns = learn_columns(features.iloc[self.rows["train"]], categorical, "data.path")
         super().__init__(self.encode(frame), **loading)
 
@@ -107,7 +110,13 @@ class Table(TensorData):
         if path is None:  # no ConfigError: Lightning asks for every loader to print a DataModule
             raise MisconfigurationException(f"data.{key} must be the path of a file, got null")
         names = [self.target] if self.task == "classification" else []
-        return read_table(f"data.{key}", path, text=[*names, *categorical], **self.format)
+        frame = read_table(f"data.{key}", path, text=[*names, *categorical], **self.format)
+        if not self.skip_missing or key == "predict_path" or self.target not in frame:
+            return frame
+        known = frame.dropna(subset=[self.target])
+        if skipped := len(frame) - len(known):
+            say(f"data.{key}: {skipped} rows without data.target={self.target} are left out (data.skip_missing)")
+        return known
 
     def encode(self, frame: pd.DataFrame) -> dict[str, TensorDataset]:
         """Return numbers (N, F), float32, codes (N, K), int64, and targets (N,) of each split; say what a model needs."""

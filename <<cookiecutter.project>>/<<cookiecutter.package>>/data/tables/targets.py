@@ -7,8 +7,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from <<cookiecutter.package>>.data.tables.column_values import as_number, coded, counted, numbers
 from <<cookiecutter.package>>.engine.errors import ConfigError
+
+from .column_values import as_number, coded, counted, numbers
 
 
 def classes_of(column: pd.Series) -> tuple[str, ...]:

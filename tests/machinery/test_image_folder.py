@@ -9,12 +9,13 @@ import torch
 
 pytest.importorskip("PIL")
 
-from tiny_image_folder import build, make, save
 
-from <<cookiecutter.package>>.data.images.class_folders import find_images, folder_sha256
-from <<cookiecutter.package>>.data.images.image_folder import ImageFolder
-from <<cookiecutter.package>>.data.images.read_image import read_image
-from <<cookiecutter.package>>.engine.errors import ConfigError
+from my_project.data.images.class_folders import find_images, folder_sha256
+from my_project.data.images.image_folder import ImageFolder
+from my_project.data.images.read_image import read_image
+from my_project.engine.errors import ConfigError
+
+from .image_folders import build, make, save
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs links of POSIX")
 

@@ -3,9 +3,8 @@
 import pytest
 import torch
 from lightning import LightningDataModule
-
-from <<cookiecutter.package>>.engine.build import build_model
-from <<cookiecutter.package>>.engine.errors import ConfigError
+from my_project.engine.build import build_model
+from my_project.engine.errors import ConfigError
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def test_a_block_begins_as_its_shortcut(resnet):
 
 
 def test_what_it_cannot_be_is_said(resnet):
-    with pytest.raises(ConfigError, match=r"model=resnet takes images \(C, H, W\), the data has \(13,\)"):
+    with pytest.raises(ConfigError, match=r"model=resnet takes images \(C, H, W\), and this data has inputs \(13,\)"):
         resnet((13,))
     with pytest.raises(ConfigError, match=r"each of model.blocks must be at least 1, got 64 and \[2, 0\]"):
         resnet((3, 32, 32), "model.blocks=[2,0]")

@@ -5,11 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 from lightning import Callback, LightningDataModule, Trainer
-
-from <<cookiecutter.package>>.engine.build import build, build_model
-from <<cookiecutter.package>>.engine.errors import ConfigError
-from <<cookiecutter.package>>.engine.run import train
-from <<cookiecutter.package>>.engine.targets import find
+from my_project.engine.build import build, build_model
+from my_project.engine.errors import ConfigError
+from my_project.engine.run import train
+from my_project.engine.targets import find
 
 timm = pytest.importorskip("timm")
 safetensors = pytest.importorskip("safetensors.torch")

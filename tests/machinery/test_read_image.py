@@ -7,10 +7,10 @@ import pytest
 
 pytest.importorskip("PIL")
 
+from my_project.data.images.read_image import Unreadable, read_image
 from PIL import Image
-from tiny_image_folder import save
 
-from <<cookiecutter.package>>.data.images.read_image import Unreadable, read_image
+from .image_folders import save
 
 RED, GREEN, BLUE, GRAY, WHITE = [255, 0, 0], [0, 255, 0], [0, 0, 255], [128] * 3, [255] * 3
 

@@ -13,9 +13,10 @@ import torch
 
 pytest.importorskip("PIL")
 
-from tiny_image_folder import build, make, save
 
-from <<cookiecutter.package>>.engine.errors import ConfigError
+from my_project.engine.errors import ConfigError
+
+from .image_folders import build, make, save
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs pipes and signals of POSIX")
 

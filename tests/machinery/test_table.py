@@ -11,12 +11,13 @@ pytest.importorskip("pyarrow")
 
 from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from tiny_table import CITIES, rows, write
+from my_project.data.tables.table import Table
+from my_project.engine.build import build, build_model
+from my_project.engine.checks.splits import check_splits
+from my_project.engine.errors import ConfigError
+from my_project.engine.targets import check_blocks
 
-from <<cookiecutter.package>>.data.tables.table import Table
-from <<cookiecutter.package>>.engine.build import build, build_model
-from <<cookiecutter.package>>.engine.checks.splits import check_splits
-from <<cookiecutter.package>>.engine.errors import ConfigError
+from .rows import CITIES, rows, write
 
 
 @pytest.fixture
@@ -37,16 +38,21 @@ def save(path, content):
     return str(path)
 
 
-def inputs_of(data):
+def numbers_of(data):
     return {split: dataset.tensors[0] for split, dataset in data.splits.items()}
+
+
+def codes_of(data):
+    return {split: dataset.tensors[1] for split, dataset in data.splits.items()}
 
 
 @pytest.mark.parametrize("name", ["table.csv", "table.parquet"])
 def test_numbers_are_standardized_by_the_training_rows_and_categories_follow_as_codes(table, name):
     data = table(rows(), name=name)
-    inputs = inputs_of(data)
+    inputs = numbers_of(data)
     assert {split: len(part) for split, part in inputs.items()} == {"train": 210, "val": 30, "test": 60}
-    assert data.input_shape == (5,)  # size, age, age is missing, married, city
+    assert data.num_features == 4  # size, age, age is missing, married
+    assert not hasattr(data, "input_shape")
     assert data.categories == (1 + len(CITIES),)
     assert data.class_names == ("bad", "good")
     train = inputs["train"]
@@ -57,13 +63,16 @@ def test_numbers_are_standardized_by_the_training_rows_and_categories_follow_as_
     assert missing.any()
     assert (train[missing, 1] == 0).all()
     assert torch.allclose(train[~missing, 1].std(correction=0), torch.ones(()), atol=1e-4)
-    assert train[:, 4].unique().tolist() == [1, 2, 3, 4, 5, 6]
+    assert train.dtype == torch.float32
+    codes = codes_of(data)["train"]
+    assert codes.dtype == torch.int64
+    assert codes.unique().tolist() == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_text_that_training_has_not_seen_is_said_and_has_the_code_of_a_missing_one(table, tmp_path, capsys):
     new = rows().assign(city=["Bern", "Atlantis", None] * 100)
     data = table(rows(), test_path=save(tmp_path / "test.csv", new))
-    assert inputs_of(data)["test"][:3, -1].tolist() == [1, 0, 0]
+    assert codes_of(data)["test"][:3, -1].tolist() == [1, 0, 0]
     assert (
         "test rows of data.test_path, column 'city': 100 with a text not seen in training, code 0: Atlantis (100)"
         in (capsys.readouterr().out)
@@ -81,26 +90,29 @@ def test_a_text_that_training_has_not_seen_is_said_and_has_the_code_of_a_missing
 def test_a_category_is_the_same_however_another_file_writes_it(table, tmp_path, texts, others, codes):
     new = save(tmp_path / "test.csv", rows().assign(city=others * 100))
     data = table(rows().assign(city=texts * 100), categorical=["city"], test_path=new)
-    assert inputs_of(data)["test"][:3, -1].tolist() == codes
+    assert codes_of(data)["test"][:3, -1].tolist() == codes
 
 
 def test_equal_rows_go_to_the_same_split(table):
     copied = pd.concat([rows(), rows().head(100)])
     copied.iloc[5, 4] = {"good": "bad", "bad": "good"}[copied.iloc[5, 4]]  # with another class too
-    parts = [{row.numpy().tobytes() for row in part} for part in inputs_of(table(copied)).values()]
+    data = table(copied)
+    parts = [
+        {row.numpy().tobytes() for row in torch.cat([n, c], dim=1)} for n, c, _ in (d[:] for d in data.splits.values())
+    ]
     assert len(set.union(*parts)) == sum(map(len, parts)) == len(rows())
 
 
 def test_rows_that_are_bound_to_be_equal_are_drawn_one_by_one(table):
     data = table(rows()[["city", "married", "class"]])  # 12 different ones
     loaders = {"train": data.train_dataloader(), "val": data.val_dataloader(), "test": data.test_dataloader()}
-    assert [len(part) for part in inputs_of(data).values()] == [210, 60, 30]
+    assert [len(part) for part in numbers_of(data).values()] == [210, 60, 30]
     assert not list(check_splits(loaders, max_bytes=1e9))
 
 
 def test_columns_without_a_difference_are_left_out_and_those_that_count_rows_are_named(table, capsys):
     data = table(rows().assign(one=1, same="x", nothing=None, id=range(300)))
-    assert data.input_shape == (6,)
+    assert (data.num_features, data.categories) == (5, (7,))
     out = capsys.readouterr().out
     assert "left out, the same in all training rows: one, same, nothing" in out
     assert "column 'id' numbers the rows" in out
@@ -154,7 +166,7 @@ def test_a_column_that_teaches_nothing_as_it_is_is_refused_and_can_be_dropped(ta
     frame = rows().assign(**{"a column": values})
     with pytest.raises(ConfigError, match=f"data.path, column 'a column' .*{message}"):
         table(frame)
-    assert table(frame, drop=["a column"]).input_shape == (5,)
+    assert table(frame, drop=["a column"]).num_features == 4
 
 
 def test_dates_and_lists_of_a_parquet_file_are_refused(table):
@@ -168,8 +180,11 @@ def test_dates_and_lists_of_a_parquet_file_are_refused(table):
     [
         ([None, None, *"ab" * 149], r"is missing in 2 rows: remove them \(row 1, 2, from 1\)"),
         (["a"] * 300, "must have two classes or more, got a"),
-        ([n / 7 for n in range(300)], "300 different numbers, such as .* regression"),
-        (["rare", "rare", *"ab" * 149], r"too few different rows for 3 splits .*: rare \(2\)"),
+        (
+            [n / 7 for n in range(300)],
+            "300 different numbers, such as .* data.task=regression and model=tabular_regressor",
+        ),
+        (["rare", "rare", *"ab" * 149], r"too few different rows for 3 splits: rare \(2\)"),
     ],
 )
 def test_a_target_that_holds_no_classes_is_refused(table, values, message):
@@ -214,7 +229,7 @@ def test_a_test_file_must_fit_the_training_rows(table, tmp_path):
 
 def test_a_checkpoint_predicts_rows_as_it_was_trained_whatever_the_file_holds_by_then(compose_config, tmp_path):
     new = save(tmp_path / "new.csv", rows(10, seed=1).drop(columns="class").assign(comment="extra"))
-    cfg = compose_config("model=mlp", *write("table", tmp_path), f"data.predict_path={new}")
+    cfg = compose_config("model=tabular_mlp", *write("table", tmp_path), f"data.predict_path={new}")
     data = build(cfg.data)
     trained = build_model(cfg, data)
     options = {
@@ -237,7 +252,7 @@ def test_a_checkpoint_predicts_rows_as_it_was_trained_whatever_the_file_holds_by
     again: Any = Trainer(**options).predict(trained, datamodule=later, ckpt_path=tmp_path / "trained.ckpt")
     assert torch.equal(torch.cat(again), expected)
     assert (later.columns, later.categories) == (data.columns, data.categories)
-    assert inputs_of(later)["train"][:, 0].mean() > 1
+    assert numbers_of(later)["train"][:, 0].mean() > 1
 
 
 def test_without_a_file_to_predict_the_data_can_be_printed_but_not_predicted(table):
@@ -248,37 +263,103 @@ def test_without_a_file_to_predict_the_data_can_be_printed_but_not_predicted(tab
 
 
 def test_the_embeddings_of_a_model_learn_what_only_the_categories_tell(compose_config, tmp_path):
-    cfg = compose_config("model=mlp", *write("table", tmp_path), "data.drop=[size,age,married]")
+    cfg = compose_config("model=tabular_mlp", *write("table", tmp_path), "data.drop=[size,age,married]")
     torch.manual_seed(0)
     data = build(cfg.data)
     model: Any = build_model(cfg, data)
-    inputs, labels = data.splits["train"].tensors
-    assert data.input_shape == (1,)
+    *inputs, labels = data.splits["train"].tensors
+    assert (data.num_features, data.categories) == (0, (1 + len(CITIES),))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     for _ in range(50):
         optimizer.zero_grad()
-        model.loss(model(inputs), labels).backward()
+        model.loss(model(*inputs), labels).backward()
         optimizer.step()
-    inputs, labels = data.splits["test"].tensors
-    assert (model.eval()(inputs).argmax(dim=1) == labels).float().mean() > 0.75  # the rest is up to the size
-    assert (model.embeddings[0].weight[0] == 0).all()
+    *inputs, labels = data.splits["test"].tensors
+    assert (model.eval()(*inputs).argmax(dim=1) == labels).float().mean() > 0.75  # the rest is up to the size
+    assert (model.layers.embeddings[0].weight[0] == 0).all()
 
 
-def test_a_number_type_that_rounds_the_codes_is_refused(compose_config, tmp_path):
-    cfg = compose_config("model=mlp", *write("table", tmp_path), "+model.categories=[300]")
-    model = build_model(cfg, build(cfg.data)).bfloat16()
-    with pytest.raises(ConfigError, match=r"torch\.bfloat16 cannot hold the codes .* trainer\.precision=bf16-mixed"):
-        model(torch.ones(2, 5, dtype=torch.bfloat16))
+def test_the_numbers_of_a_regression_stay_in_their_unit_and_are_drawn_without_classes(table):
+    data = table(rows(), target="size", task="regression")
+    counts = {split: len(dataset) for split, dataset in data.splits.items()}
+    assert counts == pytest.approx({"train": 210, "val": 30, "test": 60}, abs=5)  # equal rows stay together
+    targets = data.splits["train"].tensors[2]
+    assert targets.dtype == torch.float32
+    assert targets.shape == (counts["train"],)
+    assert 45 < targets.mean() < 55
+    assert (data.target_mean, data.target_std) == pytest.approx(
+        (targets.mean().item(), targets.std(correction=0).item())
+    )
+    assert not hasattr(data, "num_classes")
+    assert not hasattr(data, "class_names")
+    assert data.categories == (1 + len(CITIES), 3)
 
 
-def test_a_model_of_images_refuses_a_table(compose_config, tmp_path):
-    cfg = compose_config("model=cnn", *write("table", tmp_path))
-    with pytest.raises(ConfigError, match=r"model=cnn takes images \(C, H, W\), and this data is \(5,\)"):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"size": "large"},
+            "data.task=regression, data.path, column 'size' holds 300 values that are no numbers: 'large'",
+        ),
+        (
+            {"size": [None, *range(299)]},
+            r"data.path: data.target=size is missing in 1 rows: remove them \(row 1, from 1\)",
+        ),
+        ({"size": 7.5}, "data.target=size is the same in all training rows"),
+    ],
+)
+def test_a_target_that_is_no_number_is_refused_in_regression(table, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        table(rows().assign(**changes), target="size", task="regression")
+
+
+def test_an_unknown_task_is_refused(compose_config, tmp_path):
+    with pytest.raises(ConfigError, match=r"data\.task must be "):
+        check_blocks(compose_config("model=tabular_mlp", *write("table", tmp_path), "data.task=regresion"))
+
+
+def test_a_regressor_starts_at_the_mean_and_learns_the_mass_of_the_penguins(compose_config):
+    cfg = compose_config("experiment=penguin_mass")
+    assert set(cfg.metrics) == {"mse", "mae", "r2"}
+    torch.manual_seed(0)
+    data = build(cfg.data)
+    model: Any = build_model(cfg, data)
+    *inputs, targets = data.splits["train"].tensors
+    first = model.eval()(*inputs)
+    assert first.shape == targets.shape
+    assert (first.mean() - data.target_mean).abs() < data.target_std
+    optimizer = torch.optim.Adam(model.train().parameters(), lr=1e-2)
+    for _ in range(60):
+        optimizer.zero_grad()
+        model.loss(model(*inputs), targets).backward()
+        optimizer.step()
+    *inputs, targets = data.splits["test"].tensors
+    assert 1 - ((model.eval()(*inputs) - targets) ** 2).mean() / targets.var() > 0.7
+
+
+def test_a_model_that_needs_what_the_table_does_not_have_is_refused(compose_config, tmp_path):
+    table = write("table", tmp_path)
+    for model, missing in (("cnn", "input_shape"), ("tabular_regressor", "target_mean, target_std")):
+        cfg = compose_config(f"model={model}", *table)
+        with pytest.raises(ConfigError, match=f"needs {missing}"):
+            build_model(cfg, build(cfg.data))
+    cfg = compose_config("model=tabular_mlp", *table, "data.target=size", "data.task=regression")
+    with pytest.raises(ConfigError, match="needs num_classes"):
         build_model(cfg, build(cfg.data))
+
+
+def test_the_penguins_are_read_from_wherever_the_run_is_started(compose_config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = build(compose_config("data=penguins").data)
+    assert data.class_names == ("Adelie", "Chinstrap", "Gentoo")
+    assert sum(map(len, data.splits.values())) == 344
+    assert data.num_features == 4  # measured of all training penguins
+    assert data.categories == (4, 3)
 
 
 def test_a_missing_package_is_one_message(compose_config, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    monkeypatch.delitem(sys.modules, "<<cookiecutter.package>>.data.tables.table")
-    with pytest.raises(ConfigError, match=r"data=table needs pyarrow: uv sync --extra table"):
+    monkeypatch.delitem(sys.modules, "my_project.data.tables.table")
+    with pytest.raises(ConfigError, match="tables need pyarrow: uv sync --all-extras, or pip install pandas pyarrow"):
         build(compose_config("data=table").data)

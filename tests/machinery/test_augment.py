@@ -2,17 +2,18 @@
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from lightning import LightningModule, Trainer
+from my_project.data.images.augment import Cutout, RandomAffine, RandomCrop, RandomFlip
+from my_project.data.images.image_data import ImageData
+from my_project.engine.errors import ConfigError
+from my_project.engine.loader import TensorLoader
 from torch.utils.data import Subset, TensorDataset
 
-from <<cookiecutter.package>>.data.images.augment import Cutout, RandomCrop, RandomFlip
-from <<cookiecutter.package>>.data.images.image_data import ImageData
-from <<cookiecutter.package>>.engine.loader import TensorLoader
+from .conftest import PROJECT
 
 LAYOUTS = pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 
@@ -59,17 +60,34 @@ def test_a_cutout_blackens_one_square_in_each_image(layout):
     assert len({tuple(image.flatten().tolist()) for image in black}) > 20  # at different places
 
 
+def test_an_affine_change_turns_stretches_and_moves_each_image_in_its_own_way():
+    images = random_images(number=50, size=8)
+    assert torch.allclose(RandomAffine(degrees=0, scale=0, translate=0)(images), images.float(), atol=1e-3)
+    changed = RandomAffine()(images)
+    assert changed.dtype == torch.float32
+    assert changed.min() >= 0
+    assert changed.max() <= 255
+    copies = RandomAffine()(images[:1].expand(50, -1, -1, -1))
+    assert len({image.numpy().tobytes() for image in copies}) == 50
+    moved = RandomAffine(degrees=0, scale=0, translate=0.5)(torch.full((200, 1, 8, 8), 255, dtype=torch.uint8))
+    share = (moved > 127).float().mean(dim=(1, 2, 3))  # of the image that is still within its frame
+    assert share.min() < 0.5
+    assert share.max() > 0.9
+    with pytest.raises(ConfigError, match="degrees, scale and translate must be at least 0"):
+        RandomAffine(degrees=-1)
+
+
 @pytest.mark.parametrize(
     ("change", "message"), [(RandomFlip, "between 0 and 1"), (RandomCrop, "1 pixel"), (Cutout, "1 pixel")]
 )
 def test_a_value_out_of_range_is_refused(change, message):
-    with pytest.raises(SystemExit, match=message):
+    with pytest.raises(ConfigError, match=message):
         change(-1)
 
 
 def test_large_pages_are_asked_for_before_torch_loads():
     code = "import os, sys, train; print(os.environ['THP_MEM_ALLOC_ENABLE'], 'torch' in sys.modules)"
-    printed = subprocess.check_output([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, text=True)
+    printed = subprocess.check_output([sys.executable, "-c", code], cwd=PROJECT, text=True)
     assert printed.split()[-1] == "False"
 
 
@@ -129,7 +147,7 @@ def test_16_bit_training_gets_16_bit_images():
 def test_a_mean_for_other_channels_is_refused():
     dataset = TensorDataset(random_images(), torch.arange(64) % 2)
     for mean, std in ([0.5], [0.5, 0.5, 0.5]), ([0.5] * 3, [0.2, 0.2, 0.0]), ([0.5], [0.2]):
-        with pytest.raises(SystemExit, match=r"data.mean and data.std need a number for each"):
+        with pytest.raises(ConfigError, match=r"data.mean and data.std need a number for each"):
             Images({"train": dataset}, mean=mean, std=std, batch_size=8)
 
 

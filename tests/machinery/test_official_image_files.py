@@ -16,12 +16,12 @@ import pytest
 
 pytest.importorskip("torchvision")
 
-import tiny_official_images as tiny
+from my_project.data.images.official_images import PublishedFile, fetch, provide
+from my_project.engine.build import build
+from my_project.engine.errors import ConfigError
 from torchvision.datasets.utils import calculate_md5
 
-from <<cookiecutter.package>>.data.images.official_images import PublishedFile, fetch, provide
-from <<cookiecutter.package>>.engine.build import build
-from <<cookiecutter.package>>.engine.errors import ConfigError
+from . import published as tiny
 
 ARCHIVE = "cifar-10-python.tar.gz"
 IMAGES = "MNIST/raw/train-images-idx3-ubyte.gz"
