@@ -11,16 +11,19 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
+from <<cookiecutter.package>>.engine.command_line import errors_in_one_line, exit_code
 from <<cookiecutter.package>>.engine.hydra_version import VERSION_BASE
 
 
 @hydra.main(config_path="configs", config_name="train", **VERSION_BASE)
+@errors_in_one_line
 def main(cfg: DictConfig) -> None:
     """Print a line for each rule and write doctor.json; exit with 1 if something is wrong."""
     # torch and lightning load here, once the config composes
     from <<cookiecutter.package>>.engine.doctor.examine import examine
 
-    examine(cfg)
+    if examine(cfg):
+        sys.exit(1)
 
 
 if __name__ == "__main__":
@@ -28,3 +31,4 @@ if __name__ == "__main__":
         sys.argv.remove("--help")
         sys.argv[1:1] = ["--help", "hydra/help=doctor"]
     main()
+    sys.exit(exit_code())

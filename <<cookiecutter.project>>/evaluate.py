@@ -5,13 +5,17 @@ python evaluate.py run=runs/baseline split=val checkpoint=last
 python evaluate.py run=runs/baseline trainer.accelerator=cpu
 """
 
+import sys
+
 import hydra
 from omegaconf import DictConfig
 
+from <<cookiecutter.package>>.engine.command_line import errors_in_one_line, exit_code
 from <<cookiecutter.package>>.engine.hydra_version import VERSION_BASE
 
 
 @hydra.main(config_path="configs", config_name="evaluate", **VERSION_BASE)
+@errors_in_one_line
 def main(cfg: DictConfig) -> None:
     """Print the metrics of one split."""
     # torch and lightning load here, once the config composes
@@ -22,3 +26,4 @@ def main(cfg: DictConfig) -> None:
 
 if __name__ == "__main__":
     main()
+    sys.exit(exit_code())

@@ -7,13 +7,17 @@ python train.py name=baseline seed=1                     # writes runs/baseline/
 python train.py --help                                   # every choice and every key
 """
 
+import sys
+
 import hydra
 from omegaconf import DictConfig
 
+from <<cookiecutter.package>>.engine.command_line import errors_in_one_line, exit_code
 from <<cookiecutter.package>>.engine.hydra_version import VERSION_BASE
 
 
 @hydra.main(config_path="configs", config_name="train", **VERSION_BASE)
+@errors_in_one_line
 def main(cfg: DictConfig) -> float | None:
     """Return the monitored score of the best checkpoint."""
     # torch and lightning load here, once the config composes
@@ -24,3 +28,4 @@ def main(cfg: DictConfig) -> float | None:
 
 if __name__ == "__main__":
     main()
+    sys.exit(exit_code())

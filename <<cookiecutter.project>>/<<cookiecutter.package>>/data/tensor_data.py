@@ -13,13 +13,13 @@ from <<cookiecutter.package>>.engine.loader import TensorLoader, on_device
 
 
 class TensorData(LightningDataModule):
-    """Inputs and labels of every split, held in memory; a subclass reads them and says what they are.
+    """Inputs and targets of every split, held in memory; a subclass reads them and says what they are.
 
     Training on a GPU they are moved there once, when they take less than half of its free memory.
 
     Args:
-        splits: train, val and test; a dataset that takes a tensor of indices and returns inputs (B, ...) and labels (B,),
-            int64: a TensorDataset, or a Subset of one whose indices are a tensor.
+        splits: train, val and test; a dataset that takes a tensor of indices and returns one tensor of inputs (B, ...) or
+            several, and targets (B,): a TensorDataset, or a Subset of one whose indices are a tensor.
         batch_size: samples per step and per device.
         eval_batch_size: samples per batch of evaluation, which keeps no gradients; None: as batch_size.
         seed: orders the training batches.
@@ -28,8 +28,7 @@ class TensorData(LightningDataModule):
     """
 
     is_held = True  # False: samples are read each time, and stay where they are
-    num_classes: int
-    input_shape: tuple[int, ...]
+    num_classes: int  # with their names, where the targets are classes: int64
     class_names: tuple[str, ...]
 
     def __init__(

@@ -5,7 +5,7 @@ its target before anything is built, so that a misspelt key is one message and n
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from types import NoneType, UnionType
@@ -24,8 +24,11 @@ PACKAGE = __name__.partition(".")[0]
 # What a config may name as `_target_`: a config can come from elsewhere and must not run any code it likes.
 TRUSTED = [f"{PACKAGE}.*", "lightning.Trainer", "lightning.pytorch.*", "torch.nn.*", "torch.optim.*", "torchmetrics.*"]
 
-SHAPE = ("num_classes", "input_shape", "categories")  # what a model receives from the data, if both know it
-TRAINING = ("loss", "metrics", "optimizer", "scheduler")  # what a model receives as plain data, if it takes it
+# What a model receives from the data, if its `__init__` names it.
+FROM_DATA = ("num_classes", "class_names", "input_shape", "num_features", "categories", "target_mean", "target_std")
+FROM_CONFIG = ("loss", "metrics", "optimizer", "scheduler")  # what it receives as plain data, if it names it
+
+Block = dict[str, Any]  # a `_target_` and its arguments, as in configs/
 
 # Keys of a scheduler block that are for Lightning, not for the scheduler itself.
 SCHEDULER_KEYS = {"interval", "frequency", "monitor"}
@@ -38,6 +41,7 @@ KINDS = {
     "overwrite": bool,
     "runs_dir": str,
     "checks": str,
+    "threads": int | None,
 }
 
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -63,21 +67,64 @@ def build(block: Mapping[str, Any], *, recursive: bool = True, **offered: Any) -
     try:
         return hydra.utils.instantiate(block, **options)(**given)
     except Exception as error:
-        if target.startswith(PACKAGE + "."):
-            raise (isinstance(error, InstantiationException) and error.__cause__) or error from None
+        cause = (isinstance(error, InstantiationException) and error.__cause__) or error
+        if target.startswith(PACKAGE + ".") or isinstance(cause, ConfigError):
+            raise cause from None
         values = {k: v for k, v in block.items() if k != "_target_"}
         known = f"\nIt takes: {', '.join(accepted)}" if values.keys() - accepted.keys() else ""
         raise ConfigError(f"{target} does not accept {values}: {error}{known}") from error
 
 
 def build_model(cfg: DictConfig, data: LightningDataModule, *, from_checkpoint: bool = False) -> LightningModule:
-    """Build the model of the config for the shape of the data; `from_checkpoint`: its weights come from there afterwards."""
-    shape = {name: getattr(data, name) for name in SHAPE if hasattr(data, name)}
-    training = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in TRAINING if cfg[name]}
-    block: Any = OmegaConf.to_container(cfg.model, resolve=True)
+    """Build the model of the config for the data; `from_checkpoint`: its weights come from there afterwards.
+
+    Raises:
+        ConfigError: the model needs what this data does not have, such as the shape of an image.
+    """
+    known = {name: getattr(data, name) for name in FROM_DATA if getattr(data, name, None) is not None}
+    known |= {name: plain(cfg[name]) for name in FROM_CONFIG if cfg.get(name)}
+    block = plain(cfg.model)
     if from_checkpoint and "weights" in block:
         block["weights"] = None  # neither a download nor a file is needed
-    return build(block, recursive=False, **shape, **training)
+    accepted, _ = arguments(find(block["_target_"]))
+    required = {name for name, parameter in accepted.items() if parameter.default is parameter.empty}
+    if missing := sorted(required & {*FROM_DATA, *FROM_CONFIG} - known.keys() - block.keys()):
+        raise ConfigError(
+            f"{block['_target_']} needs {', '.join(missing)}, and {cfg.data['_target_']} has none: "
+            "choose another model for this data, or other data"
+        )
+    return build(block, recursive=False, **known)
+
+
+def build_optimizer(
+    module: LightningModule, optimizer: Block, scheduler: Block | None = None, params: Iterable[Any] | None = None
+) -> dict[str, Any]:
+    """Return an optimizer and its scheduler, from their blocks, as `configure_optimizers` returns them.
+
+    A model with several of them, such as a GAN, returns a list of these.
+
+    Args:
+        module: the model, in the hands of a trainer.
+        optimizer: block of a torch optimizer.
+        scheduler: block of a torch scheduler, with `interval`, `frequency` and `monitor` for Lightning; `total_steps` of
+            the run and the peak `max_lr` of each group are filled in where it takes them. None keeps the learning rate.
+        params: parameters, or groups of them with values of their own; None: all of the module.
+    """
+    fused = not module.trainer.precision.endswith("mixed")  # Lightning cannot clip the gradients of both
+    built = build(optimizer, params=module.parameters() if params is None else params, fused=fused)
+    if not scheduler:
+        return {"optimizer": built}
+    settings = {key: value for key, value in scheduler.items() if key in SCHEDULER_KEYS}
+    block = {key: value for key, value in scheduler.items() if key not in SCHEDULER_KEYS}
+    max_lr = [group["lr"] for group in built.param_groups]
+    total_steps = module.trainer.estimated_stepping_batches
+    curve = build(block, optimizer=built, max_lr=max_lr, total_steps=total_steps)
+    return {"optimizer": built, "lr_scheduler": {"scheduler": curve, **settings}}
+
+
+def plain(node: Any) -> Any:
+    """Return a part of the config as dicts, lists, numbers and strings, with its interpolations resolved."""
+    return OmegaConf.to_container(node, resolve=True)
 
 
 def check_values(cfg: DictConfig) -> None:
@@ -89,7 +136,7 @@ def check_values(cfg: DictConfig) -> None:
 
 def check_blocks(cfg: DictConfig) -> None:
     """Raise ConfigError for the first `_target_` that does not exist or would refuse its values."""
-    for key, block in blocks(OmegaConf.to_container(cfg, resolve=True), key=""):
+    for key, block in blocks(plain(cfg), key=""):
         target = str(block["_target_"])
         accepted, open_ended = arguments(find(target, f"{key}._target_: "))
         for name, value in block.items():

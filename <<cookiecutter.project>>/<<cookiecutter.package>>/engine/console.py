@@ -1,10 +1,12 @@
 """What a run prints beside its progress: no more than a person can use."""
 
 import logging
+import shlex
 import warnings
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.utilities import rank_zero_only
 
 UNHELPFUL = (
@@ -30,10 +32,27 @@ def say(text: str) -> None:
 
 
 @rank_zero_only
-def print_result(metrics: dict[str, dict[str, Any]], run_dir: Path | None = None) -> None:
-    """Print each metric with the number of samples behind it, and after a run where it is and what to try now."""
+def print_result(metrics: dict[str, dict[str, Any]]) -> None:
+    """Print each metric with the number of samples behind it."""
     print(f"\n{'metric':<16}{'value':>8}{'samples':>10}")
     for name, metric in metrics.items():
         print(f"{name:<16}{float(metric['value']):>8.4f}{metric['num_samples'] or '?':>10}")
-    if run_dir:
-        print(f"\nrun   {run_dir}\nnext  python evaluate.py run={run_dir} split=val")
+
+
+@rank_zero_only
+def print_end(summary: dict[str, Any], run_dir: Path) -> None:
+    """Print why a run stopped, its best epoch, where it is, and a command to try now."""
+    best, stopped = summary.get("best_epoch"), summary.get("stopped", "")
+    print(f"\nstopped  {stopped}" + (f"; the best was epoch {best}" if best else ""))
+    print(f"run      {run_dir}")
+    if best and stopped == f"all {best} epochs":
+        print(f"next     {again(f'trainer.max_epochs={2 * best}')}  # the last epoch was the best: are more better?")
+    else:
+        print(f"next     {again('-m', 'seed=1,2,3')}  # how much of it is chance?")
+
+
+def again(*changes: str) -> str:
+    """Return the command line of this run with other values."""
+    given = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    changed = ("name=", *(change.partition("=")[0] + "=" for change in changes))
+    return shlex.join(["python", "train.py", *(word for word in given if not word.startswith(changed)), *changes])

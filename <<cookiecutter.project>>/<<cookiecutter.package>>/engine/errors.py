@@ -1,26 +1,29 @@
-"""The ways in which a run ends that are not a bug."""
+"""The ways in which a run ends that are not a bug. engine/command_line.py turns them into one line and an exit code."""
 
 import signal
 
-from lightning.pytorch.utilities import rank_zero_only
 
+class ConfigError(ValueError):
+    """A wrong value in the config, on the command line or in the data.
 
-class ConfigError(SystemExit):
-    """A wrong value in the config or on the command line; the message says which key, what it got and what is allowed.
-
-    As a SystemExit it ends the program with its message, without a traceback and with exit code 1; any other
-    exception keeps its traceback.
+    The message says which key, what it got and what is allowed.
     """
 
 
-class RuleBroken(SystemExit):
+class TrainingError(RuntimeError):
+    """Training cannot go on: the loss is not finite, the disk is full. The message says what to do."""
+
+
+class RuleBroken(TrainingError):
     """A rule of training is broken: the run would go on, and learn less than it could. The message says which and where."""
 
 
 class Preempted(SystemExit):
-    """A signal has asked the run to stop; the exit code is the shell's for it: 128 + its number."""
+    """A signal has asked the run to stop; the exit code is the shell's for it: 128 + its number.
 
-    def __init__(self, number: int) -> None:
+    Of several processes only the first one reports it: Lightning kills them all when another one fails.
+    """
+
+    def __init__(self, number: int, rank: int = 0) -> None:
         self.signal = signal.Signals(number).name
-        # Of several processes only the first one reports it: Lightning kills them all when another one fails.
-        super().__init__(128 + number if rank_zero_only.rank == 0 else 0)
+        super().__init__(128 + number if rank == 0 else 0)

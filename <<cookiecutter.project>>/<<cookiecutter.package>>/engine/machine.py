@@ -1,7 +1,10 @@
 """What is set for the whole process, and what this machine has: accelerator, seed, threads, precision."""
 
+import math
 import os
 import secrets
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 from lightning import seed_everything
@@ -19,6 +22,7 @@ def set_machine(cfg: DictConfig) -> None:
         ConfigError: a value is wrong, or this machine lacks the accelerator.
     """
     set_seed(cfg)
+    set_threads(cfg.threads)
     check_accelerator(cfg.trainer.accelerator)
     set_matmul_precision(cfg)
 
@@ -39,6 +43,22 @@ def set_matmul_precision(cfg: DictConfig) -> None:
     if cfg.matmul_precision not in ("highest", "high", "medium"):
         raise ConfigError(f"matmul_precision must be highest, high or medium, got {cfg.matmul_precision!r}")
     torch.set_float32_matmul_precision(cfg.matmul_precision)
+
+
+def set_threads(threads: int | None) -> None:
+    """Set how many threads torch uses on the CPU: by itself as many as it likes, within the CPU quota of a container."""
+    if threads is not None and threads < 1:
+        raise ConfigError(f"threads must be at least 1, or null for torch's own choice, got {threads}")
+    torch.set_num_threads(threads or max(1, int(min(torch.get_num_threads(), cpu_quota()))))
+
+
+def cpu_quota() -> float:
+    """Return how many CPUs a container may use at a time, infinity where nothing says so (Linux control groups, v2 and v1)."""
+    for files in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
+        with suppress(OSError, ValueError):
+            quota, period = " ".join(Path("/sys/fs/cgroup", file).read_text() for file in files).split()
+            return int(quota) / int(period) if int(quota) > 0 else math.inf  # "max", a ValueError, and -1 are no limit
+    return math.inf
 
 
 def check_accelerator(requested: str) -> None:

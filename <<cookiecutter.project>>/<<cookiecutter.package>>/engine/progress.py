@@ -2,12 +2,19 @@
 
 import sys
 import time
+from collections.abc import Sized
 from typing import Any
 
+import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.utilities import rank_zero_only
+from torch.nn.parameter import is_lazy
+
+from <<cookiecutter.package>>.engine.console import say
+
+WIDTH = 80  # columns of a line
 
 
 class Progress(TQDMProgressBar):
@@ -25,9 +32,10 @@ class Progress(TQDMProgressBar):
         bar.leave = False
         return bar
 
-    def on_train_start(self, *args: Any) -> None:
-        super().on_train_start(*args)
-        self.on_train_epoch_start(*args)  # Lightning does not call it in a run that continues within an epoch
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        say(overview(trainer, pl_module))
+        self.on_train_epoch_start(trainer)  # Lightning does not call it in a run that continues within an epoch
 
     def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
         super().on_train_epoch_start(trainer, *args)
@@ -41,10 +49,35 @@ class Progress(TQDMProgressBar):
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        words = [f"epoch {trainer.current_epoch + 1:{len(str(trainer.max_epochs))}}/{trainer.max_epochs}"]
-        for name, value in trainer.callback_metrics.items():
-            shown = name in self.val_metrics or (name.startswith("train") and not name.endswith("_step"))
-            if shown and value.numel() == 1 and not name.endswith("num_samples"):
-                words.append(f"{name} {value:.4f}")
+        last = trainer.max_epochs if trainer.max_epochs not in (None, -1) else "?"
+        line = f"epoch {trainer.current_epoch + 1:{len(str(last))}}/{last}"
+        seconds = f"  {time.perf_counter() - self.epoch_started:.1f} s"
+        split = ""
+        for name, value in self.shown(trainer):
+            before, _, metric = name.rpartition("/")
+            word = f" {metric} {value:.4f}" if before == split else f"  {before} {metric} {value:.4f}"
+            if len(line + word + seconds) <= WIDTH:
+                line, split = line + word, before
         with Tqdm.external_write_mode():  # a bar moves out of the way
-            print(*words, f"{time.perf_counter() - self.epoch_started:.1f} s", sep="  ", flush=True)
+            print(line + seconds, flush=True)
+
+    def shown(self, trainer: Trainer) -> list[tuple[str, float]]:
+        """Return the metrics of this epoch that are one number: those of training first."""
+        metrics = {name: value.item() for name, value in trainer.callback_metrics.items() if value.numel() == 1}
+        hidden = ("_step", "num_samples")
+        train = [(name, value) for name, value in metrics.items() if name.startswith("train")]
+        val = [(name, value) for name, value in metrics.items() if name in self.val_metrics]
+        return [(name, value) for name, value in train + val if not name.endswith(hidden)]
+
+
+def overview(trainer: Trainer, model: LightningModule) -> str:
+    """Return on one line: model, parameters and how many are trained, samples, device, precision, threads."""
+    parameters = [p for p in model.parameters() if not is_lazy(p)]
+    total, trained = sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
+    share = "all trained" if trained == total else f"{trained:,} trained"
+    splits = getattr(trainer.datamodule, "splits", {})
+    sizes = " + ".join(f"{len(split):,} {name}" for name, split in splits.items() if isinstance(split, Sized))
+    threads = torch.get_num_threads()
+    device = f"{trainer.world_size} x {model.device.type}" if trainer.world_size > 1 else model.device.type
+    words = [f"{type(model).__name__}, {total:,} parameters ({share})", sizes, device, trainer.precision]
+    return ", ".join([*filter(None, words), f"{threads} thread{'s' * (threads > 1)}"])

@@ -1,8 +1,23 @@
-"""What a trainer has measured: the metrics of a split, and the best checkpoint with its score."""
+"""What a trainer has reached: why it stopped, the metrics of a split, the best checkpoint with its score."""
 
 from typing import Any
 
 from lightning import Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+
+
+def why_stopped(trainer: Trainer) -> str:
+    """Return in words why a fit ended."""
+    epochs, steps = trainer.current_epoch, trainer.global_step
+    for callback in trainer.callbacks:
+        if isinstance(callback, EarlyStopping) and callback.stopped_epoch:
+            waited = f"{callback.monitor} had not improved for {callback.wait_count} epochs"
+            return f"early stopping after epoch {callback.stopped_epoch + 1}: {waited}"
+    if epochs == trainer.max_epochs:
+        return f"all {epochs} epochs" if epochs > 1 else "the one epoch"
+    if steps == trainer.max_steps:
+        return f"trainer.max_steps={steps} in epoch {epochs + 1}"
+    return f"a limit or a callback, after {epochs} epochs and {steps} steps"
 
 
 def best_checkpoint(trainer: Trainer) -> tuple[str | None, dict[str, dict[str, Any]]]:

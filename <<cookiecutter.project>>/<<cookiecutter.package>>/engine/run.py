@@ -3,17 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning import LightningDataModule
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
 from <<cookiecutter.package>>.engine.build import build, build_model, check_blocks, check_values
-from <<cookiecutter.package>>.engine.console import be_quiet, print_result, say
+from <<cookiecutter.package>>.engine.console import be_quiet, print_end, print_result, say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.machine import set_machine
 from <<cookiecutter.package>>.engine.provenance import git_state, versions
-from <<cookiecutter.package>>.engine.results import best_checkpoint, split_metrics
-from <<cookiecutter.package>>.engine.survival.checkpoints import check_resumable, find_checkpoint, load_weights
+from <<cookiecutter.package>>.engine.results import best_checkpoint, split_metrics, why_stopped
+from <<cookiecutter.package>>.engine.survival.checkpoints import check_hyperparameters, check_resumable, find_checkpoint, load_weights
 from <<cookiecutter.package>>.engine.survival.loops import use_step_callbacks
 from <<cookiecutter.package>>.engine.survival.run_folder import Run, load_run, open_run
 
@@ -26,7 +27,8 @@ def train(cfg: DictConfig) -> float | None:
         if not run.finished:
             fit_and_test(cfg, run)
     metrics = run.summary.get("metrics", {})
-    print_result(metrics, run.path)
+    print_result(metrics)
+    print_end(run.summary, run.path)
     return float(metrics[cfg.monitor]["value"]) if cfg.monitor in metrics else None
 
 
@@ -57,11 +59,14 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
         default_root_dir=cfg.run_dir,
     )
     use_step_callbacks(trainer)
-    run.start(cfg, versions=versions(), git=git_state(), split_sha256=getattr(data, "split_sha256", None))
+    check_hyperparameters(model=model, data=data)
+    sha256 = getattr(data, "split_sha256", None)
+    run.start(cfg, versions=versions(), threads=torch.get_num_threads(), git=git_state(), split_sha256=sha256)
     run.record(logger_ids=logger_ids(loggers))
 
     trainer.fit(model, datamodule=data, ckpt_path=run.checkpoint)
     best, metrics = best_checkpoint(trainer)
+    run.record(stopped=why_stopped(trainer), best_epoch=getattr(trainer.checkpoint_callback, "best_epoch", None))
     if cfg.test:
         if best:
             load_weights(model, best)

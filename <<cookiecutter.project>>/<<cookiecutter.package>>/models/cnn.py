@@ -1,5 +1,6 @@
 """A small convolutional network."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -9,14 +10,18 @@ from <<cookiecutter.package>>.models.classifier import Classifier
 
 
 class CNN(Classifier):
-    """Three 3x3 convolutions, global average pooling, one linear layer."""
+    """Three 3x3 convolutions, global average pooling, one linear layer.
 
-    def __init__(self, channels: int = 64, **training: Any) -> None:
+    Args:
+        input_shape: (C, H, W) of one image, from the data.
+        channels: of the last two convolutions; the first has half as many.
+    """
+
+    def __init__(self, *, input_shape: Sequence[int], channels: int = 64, **training: Any) -> None:
         super().__init__(**training)
-        shape = tuple(self.hparams.input_shape)
-        if len(shape) != 3:
-            raise ConfigError(f"model=cnn takes images (C, H, W), and this data is {shape}: choose model=mlp")
-        in_channels = shape[0]
+        if len(input_shape) != 3:
+            raise ConfigError(f"model=cnn takes images (C, H, W), the data has {tuple(input_shape)}")
+        in_channels = input_shape[0]
         self.features = nn.Sequential(
             conv_block(in_channels, channels // 2),
             conv_block(channels // 2, channels),

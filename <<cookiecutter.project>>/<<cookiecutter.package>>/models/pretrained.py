@@ -28,6 +28,7 @@ class Pretrained(Classifier):
     The weights are needed once: a checkpoint holds all of them, and `load_from_checkpoint` reads no others.
 
     Args:
+        input_shape: (C, H, W) of one image, from the data.
         backbone: a name of `timm.list_models()`, also with a tag that names certain weights.
         weights: "timm" for those of the backbone, downloaded and cached; the path of a file; None for random ones.
         frozen: train the head only. The rest stays in eval mode, so that its batch norms do not change either.
@@ -36,6 +37,8 @@ class Pretrained(Classifier):
 
     def __init__(
         self,
+        *,
+        input_shape: Sequence[int],
         backbone: str = "resnet18",
         weights: str | None = "timm",
         frozen: bool = False,
@@ -45,9 +48,9 @@ class Pretrained(Classifier):
         super().__init__(**training)
         if head_lr is not None and head_lr <= 0:
             raise ConfigError(f"model.head_lr must be above 0, or null for optimizer.lr, got {head_lr}")
-        self.net = random_net(backbone, self.hparams.input_shape, self.hparams.num_classes)
+        self.net = random_net(backbone, input_shape, self.hparams.num_classes)
         if weights is not None:
-            self.net = pretrained_net(backbone, weights, self.hparams.input_shape, self.hparams.num_classes)
+            self.net = pretrained_net(backbone, weights, input_shape, self.hparams.num_classes)
             self.hparams["weights"] = None  # what a checkpoint records: it holds them itself
         if frozen:
             self.net.requires_grad_(False)

@@ -16,17 +16,20 @@ class ResNet(Classifier):
     """A stem, stages of basic blocks that halve the image and double the channels, global average pooling, one linear layer.
 
     Args:
+        input_shape: (C, H, W) of one image, from the data.
         width: channels of the first stage.
         blocks: basic blocks in each stage.
     """
 
-    def __init__(self, width: int = 64, blocks: Sequence[int] = (2, 2, 2, 2), **training: Any) -> None:
+    def __init__(
+        self, *, input_shape: Sequence[int], width: int = 64, blocks: Sequence[int] = (2, 2, 2, 2), **training: Any
+    ) -> None:
         super().__init__(**training)
-        if len(self.hparams.input_shape) != 3:
-            raise ConfigError(f"model=resnet takes images (C, H, W), the data has {tuple(self.hparams.input_shape)}")
+        if len(input_shape) != 3:
+            raise ConfigError(f"model=resnet takes images (C, H, W), and this data has inputs {tuple(input_shape)}")
         if min(width, *blocks, len(blocks)) < 1:
             raise ConfigError(f"model.width and each of model.blocks must be at least 1, got {width} and {blocks}")
-        in_channels, height, image_width = self.hparams.input_shape
+        in_channels, height, image_width = input_shape
         self.stem = (small_stem if max(height, image_width) <= SMALL else large_stem)(in_channels, width)
         channels = [width, *(width * 2**stage for stage in range(len(blocks)))]
         self.stages = nn.Sequential()

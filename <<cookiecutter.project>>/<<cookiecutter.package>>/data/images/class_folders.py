@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from <<cookiecutter.package>>.data.images.read_image import EXTENSIONS
+from <<cookiecutter.package>>.data.split import draw
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
@@ -117,23 +118,20 @@ def share_out(
         )
     given = {file.split for file in files}
     fractions = {name: f for name, f in (("val", val_fraction), ("test", test_fraction)) if name not in given}
-    members: dict[str, list[int]] = {name: [] for name in SPLITS}
-    by_class: dict[str, list[int]] = {name: [] for name in class_names}
-    for place, file in enumerate(files):
-        (by_class[file.class_name] if file.split in ("", "train") else members[file.split]).append(place)
-    for number, (name, places) in enumerate(by_class.items()):
-        order = np.random.default_rng((seed, number)).permutation(places)
-        for split, fraction in fractions.items():
-            count = max(1, round(fraction * len(places)))
-            members[split] += order[:count].tolist()
-            order = order[count:]
-        if not len(order):
-            raise ConfigError(
-                f"data.root: class {name!r} has {len(places)} images to train on, and needs at least "
-                f"{len(fractions) + 1}: add some, or remove its folder from every split"
-            )
-        members["train"] += order.tolist()
-    return {split: np.sort(places) for split, places in members.items()}
+    members = {
+        name: np.array([n for n, file in enumerate(files) if file.split == name]) for name in given & {"val", "test"}
+    }
+    rest = np.array([n for n, file in enumerate(files) if file.split in ("", "train")], dtype=np.int64)
+    numbers = {name: number for number, name in enumerate(class_names)}
+    labels = np.array([numbers[files[n].class_name] for n in rest], dtype=np.int64)
+    counts = np.bincount(labels, minlength=len(class_names))
+    if counts.min() <= len(fractions):
+        raise ConfigError(
+            f"data.root: class {class_names[counts.argmin()]!r} has {counts.min()} images to train on, and needs at least "
+            f"{len(fractions) + 1}: add some, or remove its folder from every split"
+        )
+    drawn = {name: rest[places] for name, places in draw(labels, fractions, seed).items()}
+    return {name: (drawn | members)[name] for name in SPLITS}
 
 
 def check_classes(files: Sequence[ImageFile], class_names: Sequence[str], splits: Mapping[str, np.ndarray]) -> None:

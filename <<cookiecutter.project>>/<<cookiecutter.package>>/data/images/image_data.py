@@ -24,6 +24,9 @@ class ImageData(TensorData):
         loading: batch_size, seed and the like of TensorData.
     """
 
+    white = 255  # the value of a white pixel
+    input_shape: tuple[int, int, int]  # (C, H, W)
+
     def __init__(
         self,
         splits: Mapping[str, Dataset[Any]],
@@ -41,7 +44,7 @@ class ImageData(TensorData):
             )
         # Of the size of an image: to spread a number over a channel costs a multiple of the rest.
         full_size = torch.ones(1, *self.input_shape).contiguous(memory_format=torch.channels_last)
-        self.scale = full_size / (255 * torch.tensor(std).view(-1, 1, 1))
+        self.scale = full_size / (self.white * torch.tensor(std).view(-1, 1, 1))
         self.shift = full_size * -(torch.tensor(mean) / torch.tensor(std)).view(-1, 1, 1)
         self.augment = [change for change in (augment or {}).values() if change]
 

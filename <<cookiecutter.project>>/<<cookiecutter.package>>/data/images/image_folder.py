@@ -56,7 +56,7 @@ class ImageFolder(ImageData):
         std: Sequence[float],
         **images: Any,
     ) -> None:
-        check_settings(root, size, channels, split_seed, mean=mean, std=std)
+        check_settings(root, size, channels, mean=mean, std=std)
         folder = Path(str(root)).expanduser()
         files, class_names = find_images(folder)
         splits = share_out(files, class_names, val_fraction=val_fraction, test_fraction=test_fraction, seed=split_seed)
@@ -128,7 +128,7 @@ class DecodedImages(Dataset[tuple[Tensor, Tensor]]):
             raise RuntimeError(f"{name!r} has changed or gone since the start: {error}") from error
 
 
-def check_settings(root: str | None, size: int, channels: int, split_seed: int, **statistics: Sequence[float]) -> None:
+def check_settings(root: str | None, size: int, channels: int, **statistics: Sequence[float]) -> None:
     """Raise ConfigError for the first value that cannot be right."""
     if not root:
         raise ConfigError(f"data.root must be the folder of your images, got {root!r}. {LAYOUT}")
@@ -136,8 +136,6 @@ def check_settings(root: str | None, size: int, channels: int, split_seed: int, 
         raise ConfigError(f"data.size must be at least 1 pixel, got {size}")
     if channels not in (1, 3):
         raise ConfigError(f"data.channels must be 3 (RGB) or 1 (gray), got {channels}")
-    if split_seed < 0:
-        raise ConfigError(f"data.split_seed must be at least 0, got {split_seed}")
     for name, numbers in statistics.items():
         if not isinstance(numbers, Sequence) or len(numbers) != channels:
             gray = " (gray images of ImageNet: data.mean=[0.449] data.std=[0.226])" if channels == 1 else ""

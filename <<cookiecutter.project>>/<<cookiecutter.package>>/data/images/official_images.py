@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
 from torch.utils.data import Subset, TensorDataset
 
 from <<cookiecutter.package>>.data.images.image_data import ImageData
+from <<cookiecutter.package>>.data.split import draw
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.survival.run_lock import locked
@@ -64,18 +64,16 @@ class OfficialImages(ImageData):
         kept = without_copies(train[0], test[0])
         if copies := len(train[0]) - len(kept):
             say(f"{self.source}: {copies} training images are copies, of test images or others: left out")
-        try:
-            chosen = train_test_split(kept, test_size=val_fraction, stratify=train[1][kept], random_state=split_seed)
-        except ValueError as error:
-            raise ConfigError(f"data.val_fraction={val_fraction}, data.split_seed={split_seed}: {error}") from error
-        parts = b"".join(hashlib.sha256(part.data).digest() for part in (*train, *test, *chosen))
+        chosen = {
+            name: kept[places] for name, places in draw(train[1][kept], {"val": val_fraction}, split_seed).items()
+        }
+        parts = b"".join(hashlib.sha256(part.data).digest() for part in (*train, *test, *chosen.values()))
         both, last = (  # images (N, C, H, W), whose memory is channels_last, and labels (N,), int64
             TensorDataset(torch.from_numpy(pixels).permute(0, 3, 1, 2), torch.from_numpy(labels).long())
             for pixels, labels in (train, test)
         )
-        drawn = [Subset(both, torch.from_numpy(indices)) for indices in chosen]  # type: ignore[arg-type]
-        splits: dict[str, Any] = {"train": drawn[0], "val": drawn[1], "test": last}
-        super().__init__(splits, sha256=hashlib.sha256(parts).hexdigest(), **images)
+        drawn = {name: Subset(both, torch.from_numpy(indices)) for name, indices in chosen.items()}  # type: ignore[arg-type]
+        super().__init__({**drawn, "test": last}, sha256=hashlib.sha256(parts).hexdigest(), **images)
 
     def files(self) -> list[PublishedFile]:
         """Return the files that `read` needs."""

@@ -27,12 +27,17 @@ class Columns:
     categorical: dict[str, list[str]]
 
     @property
+    def num_features(self) -> int:
+        """How many numbers a row has."""
+        return sum(1 + some_missing for _, _, some_missing in self.numeric.values())
+
+    @property
     def categories(self) -> tuple[int, ...]:
-        """How many codes each of the last columns has, 0 included."""
+        """How many codes each column of categories has, 0 included."""
         return tuple(len(texts) + 1 for texts in self.categorical.values())
 
-    def encode(self, frame: pd.DataFrame, where: str) -> Tensor:
-        """Return (N, F + K), float32: F numbers of mean 0 and deviation 1, then K codes of categories.
+    def encode(self, frame: pd.DataFrame, where: str) -> tuple[Tensor, Tensor]:
+        """Return numbers (N, F), float32, of mean 0 and deviation 1, and codes (N, K), int64, of categories.
 
         A missing number is the mean; where some were missing in training, a column beside it is 1 there and else 0. Code 0
         is a category that is missing or was not seen in training; 1 and on are those in `categorical`.
@@ -44,23 +49,25 @@ class Columns:
         for name in [*self.numeric, *self.categorical]:
             if name not in columns:
                 raise ConfigError(f"{where}: column {name!r} is missing{did_you_mean(name, columns)}")
-        inputs = []
+        inputs = np.zeros((self.num_features, len(frame)), dtype=np.float32)
+        codes = np.zeros((len(self.categorical), len(frame)), dtype=np.int64)
+        rows = iter(inputs)
         for name, (mean, std, some_missing) in self.numeric.items():
             values = numbers(columns[name], where)
             missing = np.isnan(values)
-            inputs.append(np.where(missing, 0, (values - mean) / std).astype(np.float32))
+            next(rows)[:] = np.where(missing, 0, (values - mean) / std)
             if some_missing:
-                inputs.append(missing.astype(np.float32))
-        for name, known in self.categorical.items():
-            codes, texts = coded(columns[name])
+                next(rows)[:] = missing
+        for row, (name, known) in zip(codes, self.categorical.items(), strict=True):
+            places, texts = coded(columns[name])
             code = {text: number for number, text in enumerate(known, start=1)}
-            counts = np.bincount(codes[codes >= 0], minlength=len(texts))
+            counts = np.bincount(places[places >= 0], minlength=len(texts))
             unseen = {text: int(n) for text, n in zip(texts, counts, strict=True) if text not in code}
             if unseen:
                 total = sum(unseen.values())
                 say(f"{where}, column {name!r}: {total} with a text not seen in training, code 0: {counted(unseen)}")
-            inputs.append(np.array([*(code.get(text, 0) for text in texts), 0], dtype=np.float32)[codes])
-        return torch.from_numpy(np.stack(inputs, axis=1))
+            row[:] = np.array([*(code.get(text, 0) for text in texts), 0])[places]
+        return torch.from_numpy(inputs.T.copy()), torch.from_numpy(codes.T.copy())
 
 
 def learn_columns(frame: pd.DataFrame, categorical: Collection[str], where: str) -> Columns:

@@ -29,11 +29,8 @@ def split_rows(
     if counts.min() <= len(fractions):
         few = {name: int(count) for name, count in zip(class_names, counts, strict=True) if count <= len(fractions)}
         raise ConfigError(
-            f"data.target: too few different rows for {len(fractions) + 1} splits (class and rows): {counted(few)}. "
-            "Add rows, remove the class, or join it with another"
+            f"data.target: too few different rows for {len(fractions) + 1} splits: {counted(few)}. "
+            "Add rows, or join a class with another"
         )
-    rest, rows, share = np.arange(len(first)), {}, 1.0
-    for split, fraction in fractions.items():
-        stay, drawn = draw(labels[first[rest]], fraction / share, seed)
-        rest, rows[split], share = rest[stay], rest[drawn], share - fraction
-    return {split: np.flatnonzero(np.isin(group, groups)) for split, groups in {"train": rest, **rows}.items()}
+    drawn = draw(labels[first], fractions, seed)
+    return {split: np.flatnonzero(np.isin(group, groups)) for split, groups in drawn.items()}

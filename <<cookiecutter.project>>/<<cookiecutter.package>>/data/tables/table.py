@@ -1,4 +1,4 @@
-"""A table in a CSV or Parquet file: one column is the class to predict, the others are what is known of each row."""
+"""A table in a CSV or Parquet file: one column is what to predict, the others are what is known of each row."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from torch import Tensor, from_numpy
+from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from <<cookiecutter.package>>.data.split import split_sha256
@@ -19,27 +19,29 @@ try:
     import pandas as pd
     import pyarrow  # noqa: F401  (pandas reads Parquet with it)
 except ModuleNotFoundError as error:
-    raise ConfigError(f'data=table needs {error.name}: uv sync --extra table, or pip install -e ".[table]"') from error
+    raise ConfigError(f"tables need {error.name}: uv sync --all-extras, or pip install pandas pyarrow") from error
 
 from <<cookiecutter.package>>.data.tables.column_checks import check_columns
-from <<cookiecutter.package>>.data.tables.column_values import as_number, coded, counted
 from <<cookiecutter.package>>.data.tables.columns import Columns, learn_columns
 from <<cookiecutter.package>>.data.tables.row_split import split_rows
 from <<cookiecutter.package>>.data.tables.table_file import read_table
+from <<cookiecutter.package>>.data.tables.targets import class_labels, classes_of, spread, target_numbers
 
 
 class Table(TensorData):
-    """Rows (F + K,), float32: F numbers, standardized, and K categories as codes; see `Columns.encode`.
+    """Rows of numbers (F,), float32, standardized, codes of categories (K,), int64, and a target: see `Columns.encode`.
 
-    Mean, deviation and categories are those of the training rows. They are part of a checkpoint, and what is predicted with
-    one is encoded as it was trained. Rows that are equal in all columns go to the same split.
+    The target is the number of a class, int64, or in regression a number in its own unit, float32. Mean, deviation and
+    categories are those of the training rows. They are part of a checkpoint, and what is predicted with one is encoded as
+    it was trained. Rows that are equal in all columns go to the same split.
 
     Args:
         path: of the file; it ends in .csv or .parquet, and its first line names the columns.
         target: column to predict.
+        task: classification or regression.
         test_path: of a file with the test rows; None draws them from `path`.
         predict_path: of a file with rows to predict, which needs no target.
-        drop: columns that say nothing of the class, or would give it away.
+        drop: columns that say nothing of the target, or would give it away.
         categorical: columns whose numbers are names of something, such as a postcode.
         separator: between two values of a CSV file.
         decimal: what a CSV file writes in 1.5.
@@ -49,11 +51,17 @@ class Table(TensorData):
         loading: batch_size and seed of TensorData.
     """
 
+    num_features: int  # F
+    categories: tuple[int, ...]  # number of codes of each of the K columns, 0 (unknown) included
+    target_mean: float  # of the training rows, in regression
+    target_std: float
+
     def __init__(
         self,
         path: str | None = None,
         target: str | None = None,
         *,
+        task: str = "classification",
         test_path: str | None = None,
         predict_path: str | None = None,
         drop: Sequence[str] = (),
@@ -70,6 +78,8 @@ class Table(TensorData):
                 "data=table needs data.path=table.csv (or .parquet), whose first line names the columns, "
                 "and data.target=name of the column to predict"
             )
+        if task not in ("classification", "regression"):
+            raise ConfigError(f"data.task must be classification or regression, got {task!r}")
         fractions = {"val": val_fraction} if test_path else {"test": test_fraction, "val": val_fraction}
         if min(fractions.values()) <= 0 or sum(fractions.values()) >= 1:
             names = " and ".join(f"data.{name}_fraction={share}" for name, share in fractions.items())
@@ -79,14 +89,16 @@ class Table(TensorData):
             if len(value) != 1:
                 raise ConfigError(f"data.{name} must be one character, got {value!r}")
         self.paths = {"path": path, "test_path": test_path, "predict_path": predict_path}
-        self.target, self.format = target, {"separator": separator, "decimal": decimal}
+        self.target, self.task, self.format = target, task, {"separator": separator, "decimal": decimal}
         frame = self.read("path", categorical)
         check_names(frame, target, {"drop": drop, "categorical": categorical})
         features = frame.drop(columns=[target, *drop])
         check_columns(features, categorical, "data.path")
-        self.class_names = classes_of(frame, target)
-        labels = self.labels(frame, "data.path").numpy()
-        self.rows = split_rows(features, labels, self.class_names, fractions, split_seed)
+        strata, names = np.zeros(len(frame), dtype=np.int64), ("all",)
+        if task == "classification":
+            self.class_names = names = classes_of(dict(frame.items())[target])
+            strata = self.targets(frame, "data.path").numpy()
+        self.rows = split_rows(features, strata, names, fractions, split_seed)
         self.columns = learn_columns(features.iloc[self.rows["train"]], categorical, "data.path")
         super().__init__(self.encode(frame), **loading)
 
@@ -94,55 +106,50 @@ class Table(TensorData):
         path = self.paths[key]
         if path is None:  # no ConfigError: Lightning asks for every loader to print a DataModule
             raise MisconfigurationException(f"data.{key} must be the path of a file, got null")
-        return read_table(f"data.{key}", path, text=[self.target, *categorical], **self.format)
+        names = [self.target] if self.task == "classification" else []
+        return read_table(f"data.{key}", path, text=[*names, *categorical], **self.format)
 
     def encode(self, frame: pd.DataFrame) -> dict[str, TensorDataset]:
-        """Return inputs (N, F + K), float32, and labels (N,), int64, of each split, and say of what shape they are."""
+        """Return numbers (N, F), float32, codes (N, K), int64, and targets (N,) of each split; say what a model needs."""
         frames = {f"{name} rows of data.path": frame.iloc[rows] for name, rows in self.rows.items()}
         if self.paths["test_path"]:
             frames["test rows of data.test_path"] = self.read("test_path", [*self.columns.categorical])
         splits = {
-            where.partition(" ")[0]: TensorDataset(self.columns.encode(rows, where), self.labels(rows, where))
+            where.partition(" ")[0]: TensorDataset(*self.columns.encode(rows, where), self.targets(rows, where))
             for where, rows in frames.items()
         }
-        self.num_classes, self.categories = len(self.class_names), self.columns.categories
-        self.input_shape = tuple(splits["train"].tensors[0].shape[1:])
+        self.num_features, self.categories = self.columns.num_features, self.columns.categories
+        if self.task == "classification":
+            self.num_classes = len(self.class_names)
+        else:
+            self.target_mean, self.target_std = spread(splits["train"].tensors[2], self.target)
         return splits
 
-    def labels(self, frame: pd.DataFrame, where: str) -> Tensor:
-        """Return the place (N,), int64, of the class of each row in `class_names`."""
+    def targets(self, frame: pd.DataFrame, where: str) -> Tensor:
+        """Return the number (N,), int64, of the class of each row, or in regression its target, float32."""
         column = dict(frame.items()).get(self.target)
         if column is None:
             raise ConfigError(f"{where}: column data.target={self.target} is missing")
-        codes, texts = coded(column)
-        missing = np.flatnonzero(codes < 0) + 1
-        if len(missing):
-            rows = ", ".join(map(str, missing[:5]))
-            raise ConfigError(
-                f"{where}: data.target={self.target} is missing in {len(missing)} rows: remove them (row {rows}, from 1)"
-            )
-        place = {text: number for number, text in enumerate(self.class_names)}
-        if unknown := {text: int((codes == n).sum()) for n, text in enumerate(texts) if text not in place}:
-            raise ConfigError(
-                f"{where}: data.target={self.target} has classes that training does not know: {counted(unknown)}. "
-                f"It knows {', '.join(self.class_names[:20])}"
-            )
-        return from_numpy(np.array([place[text] for text in texts])[codes])
+        if self.task == "regression":
+            return target_numbers(column, where)
+        return class_labels(column, self.class_names, where)
 
     def predict_dataloader(self) -> DataLoader:
-        """Serve the rows of `predict_path` in their order, inputs (B, F + K) without labels."""
+        """Serve the rows of `predict_path` in their order: numbers (B, F) and codes (B, K), without targets."""
         frame = self.read("predict_path", [*self.columns.categorical])
-        return TensorLoader(self.columns.encode(frame, "data.predict_path"), shuffle=False, **self.loading)
+        rows = TensorDataset(*self.columns.encode(frame, "data.predict_path"))
+        return TensorLoader(rows, shuffle=False, **self.loading)
 
     def state_dict(self) -> dict[str, Any]:
-        return asdict(self.columns) | {"class_names": list(self.class_names)}
+        return asdict(self.columns) | {"class_names": list(getattr(self, "class_names", ()))}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Encode the rows as they were for the model of a checkpoint, in case the file has changed since."""
         if state_dict == self.state_dict():
             return
         self.columns = Columns(state_dict["numeric"], state_dict["categorical"])
-        self.class_names = tuple(state_dict["class_names"])
+        if self.task == "classification":
+            self.class_names = tuple(state_dict["class_names"])
         self.splits = self.encode(self.read("path", [*self.columns.categorical]))
         self.split_sha256 = split_sha256(self.splits)
 
@@ -158,17 +165,3 @@ def check_names(frame: pd.DataFrame, target: str, lists: Mapping[str, Sequence[s
                 )
             if key != "target" and name in (target, *(lists["drop"] if key == "categorical" else ())):
                 raise ConfigError(f"data.{key} must not hold {name!r}, which is in data.target or data.drop")
-
-
-def classes_of(frame: pd.DataFrame, target: str) -> tuple[str, ...]:
-    """Return the classes of the target in order: as numbers if they are, else by the alphabet."""
-    _, texts = coded(dict(frame.items())[target])
-    values = [as_number(text) for text in texts]
-    if len(texts) > 20 and None not in values and any(value and value % 1 for value in values):
-        raise ConfigError(
-            f"data.target={target} has {len(texts)} different numbers, such as {', '.join(texts[:3])}: to predict a "
-            "number is regression, and this project classifies. Make classes of it first (pandas.cut)"
-        )
-    if len(texts) < 2:
-        raise ConfigError(f"data.target={target} must have two classes or more, got {', '.join(texts) or 'none'}")
-    return tuple(texts)

@@ -36,6 +36,7 @@ class BestAndLast(StepCallback, Checkpoint):
         self.monitor, self.mode, self.every_n_train_steps = monitor, mode, every_n_train_steps
         self.best_model_path, self.last_model_path = f"{dirpath}/best.ckpt", f"{dirpath}/last.ckpt"
         self.best_model_score: float | None = None
+        self.best_epoch: int | None = None  # counted from 1
         self.validated = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -72,10 +73,11 @@ class BestAndLast(StepCallback, Checkpoint):
         better = trainer.strategy.reduce_boolean_decision(better)  # a save needs every process
         if better:
             self.best_model_score = score
+            self.best_epoch = trainer.current_epoch + (not epoch_ended)
         return better
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best_model_score": self.best_model_score}
+        return {"best_model_score": self.best_model_score, "best_epoch": self.best_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best_model_score = state_dict["best_model_score"]
+        self.best_model_score, self.best_epoch = state_dict["best_model_score"], state_dict["best_epoch"]

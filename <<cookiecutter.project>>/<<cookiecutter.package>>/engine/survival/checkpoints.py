@@ -1,5 +1,6 @@
-"""Find a checkpoint and load its weights."""
+"""Find a checkpoint, load its weights, and make sure that it can be loaded at all."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -39,6 +40,23 @@ def load_weights(model: LightningModule, path: str | Path) -> dict[str, Any]:
     except RuntimeError as error:
         raise ConfigError(f"{path} holds the weights of another model. {REMEDY}\n{error}") from error
     return checkpoint
+
+
+def check_hyperparameters(**parts: Any) -> None:
+    """Raise ConfigError for the first hyperparameter of the model or the data that a checkpoint could not be loaded with."""
+    for part, module in parts.items():
+        for key, value in module.hparams.items():
+            file = BytesIO()
+            try:
+                torch.save(value, file)
+                file.seek(0)
+                torch.load(file, weights_only=True)
+            except Exception as error:
+                raise ConfigError(
+                    f"{part}.{key} must be numbers, strings, lists or dicts of them, to be kept in a checkpoint, got a "
+                    f"{type(value).__qualname__}. Hand over what it is made from and build it in __init__, "
+                    f"or leave it out: self.save_hyperparameters(ignore=[{key!r}])"
+                ) from error
 
 
 def check_resumable(checkpoint: dict[str, Any], path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from lightning.pytorch.utilities import rank_zero_only
 
-from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.errors import TrainingError
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def replacing(path: Path) -> Generator[BinaryIO]:
     disk before it gets its name.
 
     Raises:
-        ConfigError: the disk is full, the folder is read-only, ...; what stood at `path` is intact.
+        TrainingError: the disk is full, the folder is read-only, ...; what stood at `path` is intact.
     """
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
@@ -49,9 +49,9 @@ def copy_file(source: str, target: str) -> None:
         shutil.copyfileobj(original, copy, length=2**20)
 
 
-def cannot_write(path: Path, error: OSError) -> ConfigError:
+def cannot_write(path: Path, error: OSError) -> TrainingError:
     """Return the error that says so and what to do."""
-    return ConfigError(
+    return TrainingError(
         f"{path} cannot be written: {error.strerror or error}. What was written before is intact: "
         "make room or make the folder writable, and run the same command again"
     )

@@ -9,7 +9,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.errors import TrainingError
 from <<cookiecutter.package>>.engine.survival.durable_file import replacing
 
 
@@ -49,11 +49,11 @@ class FiniteLoss(Callback):
         if trainer.strategy.reduce_boolean_decision(math.isfinite(value)):  # in all processes
             return
         if math.isfinite(value):
-            raise ConfigError("the loss is not finite in another process, whose message says more")
+            raise TrainingError("the loss is not finite in another process, whose message says more")
         path = self.path.with_stem(f"{self.path.stem}_{trainer.global_rank}") if trainer.global_rank else self.path
         with replacing(path) as file:
             torch.save({**step, "loss": value}, file)
-        raise ConfigError(
+        raise TrainingError(
             f"the loss is {value} in epoch {step['epoch'] + 1}, batch {step['batch_idx']}. {path} holds the batch; "
             "the checkpoints are from before. Look for bad values in it, lower optimizer.lr, or set trainer.gradient_clip_val"
         )
@@ -66,7 +66,7 @@ class FiniteLoss(Callback):
         self.on_train_end(trainer, pl_module)
         largest = torch.nn.utils.get_total_norm(pl_module.parameters(), norm_type=math.inf)
         if not largest.isfinite():
-            raise ConfigError(
+            raise TrainingError(
                 f"the weights are not finite after step {trainer.global_step}, though the loss was: the update spoiled them. "
                 "The checkpoints are from before. Lower optimizer.lr, or set trainer.gradient_clip_val"
             )

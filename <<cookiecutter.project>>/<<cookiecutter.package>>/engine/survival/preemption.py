@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_only
 
 from <<cookiecutter.package>>.engine.errors import Preempted
 from <<cookiecutter.package>>.engine.survival.loops import StepCallback, step_callbacks
@@ -29,7 +30,7 @@ class Preemption(StepCallback):
             os._exit(128 + number)
         self.received = number
         if not self.must_wait:
-            raise Preempted(number)
+            raise Preempted(number, rank_zero_only.rank)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # Lightning's own handlers stop in the middle of a step, and on SLURM save in the middle of one.
@@ -47,15 +48,15 @@ class Preemption(StepCallback):
             for callback in step_callbacks(trainer):
                 if callback is not self:
                     callback.between_steps(trainer, epoch_ended=epoch_ended, stopping=True)
-            raise Preempted(number)
+            raise Preempted(number, rank_zero_only.rank)
 
     def on_test_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
         if number := self.agreed_signal(trainer):
-            raise Preempted(number)
+            raise Preempted(number, rank_zero_only.rank)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         if self.received and not isinstance(exception, Preempted):  # a process of a loader may not survive the signal
-            raise Preempted(self.received) from exception
+            raise Preempted(self.received, rank_zero_only.rank) from exception
 
     def agreed_signal(self, trainer: Trainer) -> int:
         """Return the number of a signal that any of the processes has received, or 0."""

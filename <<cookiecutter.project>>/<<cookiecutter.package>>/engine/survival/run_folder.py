@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from <<cookiecutter.package>>.engine.console import say
-from <<cookiecutter.package>>.engine.errors import ConfigError, Preempted
+from <<cookiecutter.package>>.engine.errors import ConfigError, Preempted, TrainingError
 from <<cookiecutter.package>>.engine.survival.config_differences import differences
 from <<cookiecutter.package>>.engine.survival.durable_file import replacing
 from <<cookiecutter.package>>.engine.survival.run_lock import locked
@@ -94,7 +94,7 @@ def open_run(cfg: DictConfig) -> Generator[Run]:
             if run.started:
                 reason = error.signal if isinstance(error, Preempted) else f"{type(error).__name__}: {error}"
                 status = "interrupted" if interrupted or isinstance(error, Preempted) else "failed"
-                with suppress(ConfigError):  # the disk may be full: the first error is the one to show
+                with suppress(TrainingError):  # the disk may be full: the first error is the one to show
                     run.record(status=status, error=reason)
             elif rank_zero_only.rank == 0:
                 leave_as_it_was(run.path, older)
