@@ -1,200 +1,253 @@
-"""The modules and losses that a step calls, in which mode, and how."""
+"""What the functions and modules of a step are told: losses, dropout, batch norm, backward; and what losses are given."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from inspect import getattr_static
-from types import FrameType
+import math
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
-from weakref import ref
 
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn import functional as F
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.nn.parallel import DistributedDataParallel
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 from torchmetrics import Metric, MetricCollection
 
-from .batch import is_dense, size_of
-from .finding import Finding, definition, is_owners, owner_frame, place
-from .tracer import Tracer
+from <<cookiecutter.package>>.engine.checks.findings import Finding, definition, running
 
-CALL = nn.Module._wrapped_call_impl.__code__  # what model(x) runs before forward
-LOSSES = ("cross_entropy", "nll_loss", "binary_cross_entropy_with_logits")
-DROPOUTS = ("dropout", "alpha_dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout")
-STEPS = ("training_step", "validation_step", "test_step", "predict_step")
+FOR_CLASSES = {F.cross_entropy, F.nll_loss}
+FOR_NUMBERS = {F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss}
+LOSSES = FOR_CLASSES | FOR_NUMBERS | {F.binary_cross_entropy_with_logits}
+DROPOUTS = {F.dropout, F.alpha_dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.feature_alpha_dropout}
+LAYERS = {F.linear, torch.conv1d, torch.conv2d, torch.conv3d}
+BACKWARD = {Tensor.backward, torch.autograd.backward}
+VIEWS = ("View", "Squeeze", "Unsqueeze", "ToCopy", "Transpose", "Permute", "Select", "Clamp", "UnsafeView", "Reshape")
 
 
 @dataclass
-class Seen:
-    """How a module was called, in one step or several."""
+class Loss:
+    """A call of a loss function of torch."""
 
-    in_train: bool = False
-    trained: set[int] = field(default_factory=set)  # batches in which it ran with gradients, in train mode
-    evaluated: set[int] = field(default_factory=set)  # the same in eval mode
-    with_grad: bool = False
-    trainable: bool = False  # it had a parameter of its own that required a gradient
-    place: str = ""  # where it was called first
+    function: Any
+    outputs: Tensor
+    targets: Tensor
+    ignored: int
+    place: str
 
     @property
-    def in_eval(self) -> bool:
-        """In some batch it ran with gradients in eval mode only: an attack on the inputs may be made so, before training."""
-        return bool(self.evaluated - self.trained)
+    def made_by(self) -> str:
+        """The operation that made the outputs, views and casts aside, as `AddmmBackward`."""
+        node = self.outputs.grad_fn
+        while node is not None and node.name().startswith(VIEWS):
+            node = node.next_functions[0][0]
+        return "" if node is None else node.name().rstrip("0123456789")
 
 
 @dataclass
 class Entry:
-    """The first outermost call of the model in a step."""
+    """The first call, from outside of any module, of a module with parameters."""
 
     module: nn.Module
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    output: Any = None
+    output: Any
 
 
-@dataclass
-class LossCall:
-    """The arguments of a loss function of torch.nn.functional."""
+class CallWatch(TorchFunctionMode):
+    """Sees the calls of torch's functions and of all modules between `start` and `stop`.
 
-    name: str
-    outputs: Tensor
-    targets: Tensor
-    ignore_index: int
-    where: str
+    Args:
+        model: the whole; when it is compiled nothing is watched, which would compile it once more.
+        on_loss: receives each loss before it is computed.
+        on_backward: receives what backward is called on, before it runs.
+    """
 
+    def __init__(
+        self, model: LightningModule, on_loss: Callable[[Loss], None], on_backward: Callable[[Any], None]
+    ) -> None:
+        super().__init__()
+        self.model, self.on_loss, self.on_backward = model, on_loss, on_backward
+        # Private: torch has no public name for "compiled by .compile()".
+        self.is_compiled = any(getattr(m, "_compiled_call_impl", None) is not None for m in model.modules())
+        self.is_compiled |= any(type(m).__name__ == "OptimizedModule" for m in model.modules())
+        self.handles: list[Any] = []
+        self.entered = False
+        self.in_train: set[nn.Module] = set()  # that ran in train mode; in training, with gradients
+        self.in_eval: set[nn.Module] = set()
+        self.metrics: set[nn.Module] = set()  # that were called as functions
+        self.dropped = self.batch_statistics = self.with_gradients = ""  # place of the first
+        self.differentiates = False
 
-@dataclass
-class CallWatch:
-    """What is called in the steps of one stage, while the tracer is on."""
-
-    model: LightningModule
-    tracer: Tracer
-    modules: dict[int, tuple[nn.Module, Seen]] = field(default_factory=dict)
-    entry: Entry | None = None
-    losses: list[LossCall] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    grad_at: str | None = None  # place of the first call of the model with gradients on
-    dropped_at: str | None = None  # place of the first functional dropout that was told to drop
-
-    def __post_init__(self) -> None:
+    def start(self, batch: Any, *, functions: bool = True) -> None:
+        """Watch the step of a batch; without `functions` only its modules."""
+        self.batch, self.entry, self.num_entries, self.inputs = batch, None, 0, None
+        self.losses: list[Loss] = []
+        self.made: list[tuple[weakref.ref[Tensor], nn.Module]] = []
         self.stack: list[nn.Module] = []
-        self.active = self.needs_grad = False
-        self.made_by: dict[int, tuple[Any, nn.Module]] = {}  # id of an output -> a weak reference, the innermost module
-        self.base = self.batch_size = self.batches = 0
-        self.inputs: Tensor | None = None  # what the first layer of the model is given, if its scale matters there
-        self.tracer.watch(nn.Module._wrapped_call_impl, self.called, self.returned)
-        for kind in {type(m) for m in self.model.modules() if not isinstance(m, Metric | MetricCollection)}:
-            self.tracer.watch(getattr_static(kind, "forward", None), self.forward_runs)
-        for name in STEPS:
-            self.tracer.watch(getattr(type(self.model), name), self.step_begins)
-        self.tracer.watch(torch.autograd.grad, self.differentiates)
-        for name in LOSSES:
-            self.tracer.watch(getattr(functional, name), self.loss_called(name))
-        for name in DROPOUTS:
-            self.tracer.watch(getattr(functional, name), self.dropout_called)
+        self.in_train.clear(), self.in_eval.clear()
+        if not self.is_compiled:
+            self.handles = [register_module_forward_pre_hook(self.enter_module)]
+            self.handles += [register_module_forward_hook(self.leave_module, with_kwargs=True)]
+            self.entered = functions
+            if functions:
+                self.__enter__()
 
-    def begin(self, batch: Any) -> None:
-        self.stack.clear()
-        self.made_by.clear()
-        self.active, self.batches, self.batch_size = True, self.batches + 1, size_of(batch)
-        self.base, self.entry, self.batch, self.num_entries = 0, None, batch, 0
-        self.first_layer = self.inputs = None
-        self.losses.clear()
+    def stop(self) -> None:
+        while self.handles:
+            self.handles.pop().remove()
+        if self.entered:
+            self.entered = False
+            self.__exit__(None, None, None)
 
-    def step_begins(self, frame: FrameType) -> None:
-        """Forget the call of DistributedDataParallel, which calls the model, which calls the step."""
-        self.base, self.entry, self.num_entries = len(self.stack), None, 0
-
-    def called(self, frame: FrameType) -> None:
-        module = frame.f_locals["self"]
-        if self.active and not isinstance(module, Metric | MetricCollection):
-            if id(module) not in self.modules:
-                self.modules[id(module)] = module, Seen(place=place(owner_frame(frame)))
-            _, seen = self.modules[id(module)]
-            grad = torch.is_grad_enabled()
-            seen.in_train |= module.training
-            if grad:
-                (seen.trained if module.training else seen.evaluated).add(self.batches)
-            seen.with_grad |= grad
-            own = list(module.parameters(recurse=False))
-            seen.trainable |= any(p.requires_grad for p in own)
-            if own and not any(True for _ in module.children()) and self.first_layer is None:
-                self.first_layer = module
-                given = frame.f_locals["args"][0] if frame.f_locals["args"] else None
-                normalises = isinstance(module, nn.modules.batchnorm._NormBase | nn.LayerNorm | nn.GroupNorm)
-                self.inputs = given if is_dense(given) and given.is_floating_point() and not normalises else None
-            outermost = len(self.stack) == self.base
-            self.num_entries += outermost and any(True for _ in module.parameters())
-            if outermost and self.entry is None and any(True for _ in module.parameters()):
-                self.entry = Entry(module, frame.f_locals["args"], frame.f_locals["kwargs"])
-                self.grad_at = self.grad_at or (grad and place(owner_frame(frame))) or None
+    def enter_module(self, module: nn.Module, args: Any) -> None:
         self.stack.append(module)
 
-    def returned(self, frame: FrameType, value: Any) -> None:
-        module = self.stack.pop() if self.stack else None
-        if self.active and module is not None and isinstance(value, Tensor):
-            known = self.made_by.get(id(value))
-            if known is None or known[0]() is not value:  # the number of a tensor that is gone serves another one
-                self.made_by[id(value)] = ref(value), module
-        if self.entry and self.entry.module is module and len(self.stack) == self.base:
-            self.num_entries -= is_same(self.entry.output, value)  # called again, for another score of the same batch
-            self.entry.output = value if self.entry.output is None else self.entry.output
+    def leave_module(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        while self.stack and self.stack.pop() is not module:  # one has raised an exception
+            pass
+        if isinstance(output, Tensor):
+            self.made.append((weakref.ref(output), module))
+        if isinstance(module, Metric | MetricCollection):
+            self.metrics.add(module)
+            return
+        if torch.is_grad_enabled() or not self.model.training:
+            (self.in_train if module.training else self.in_eval).add(module)
+        # DistributedDataParallel calls the model, and that calls the step.
+        steps = 2 if self.stack and isinstance(self.stack[0], DistributedDataParallel) else 0
+        if len(self.stack) == steps and not isinstance(module, DistributedDataParallel) and any(module.parameters()):
+            self.num_entries += 1
+            self.entry = self.entry or Entry(module, args, kwargs, output)
 
-    def note_output(self, entry: nn.Module, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        """A forward hook of all modules that keeps what one puts out, for batches that are not traced."""
-        if module is entry and not (self.entry and is_same(self.entry.output, output)):
-            self.entry, self.num_entries = Entry(module, args, {}, output), self.num_entries + 1
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if torch.compiler.is_compiling():
+            return func(*args, **kwargs)
+        if func in LOSSES:
+            outputs, targets = (*args, *kwargs.values())[:2]
+            loss = Loss(func, outputs, targets, kwargs.get("ignore_index", -100), running())
+            self.losses.append(loss)
+            self.on_loss(loss)
+        elif func in DROPOUTS:
+            if told(args, kwargs, 2, "training", True) and told(args, kwargs, 1, "p", 0.5) > 0:
+                self.dropped = self.dropped or running() or "a library"
+        elif func is F.batch_norm:
+            if told(args, kwargs, 5, "training", False) and told(args, kwargs, 1, "running_mean", None) is not None:
+                self.batch_statistics = self.batch_statistics or running() or "a library"
+        elif func in LAYERS:
+            self.inputs = args[0] if self.inputs is None else self.inputs
+            if torch.is_grad_enabled() and args[1].requires_grad:
+                self.with_gradients = self.with_gradients or running() or "a library"
+        elif func in BACKWARD or func is torch.autograd.grad:
+            self.differentiates = True
+            if func in BACKWARD:
+                self.on_backward(told(args, kwargs, 0, "tensors", None))
+        return func(*args, **kwargs)
 
-    def forward_runs(self, frame: FrameType) -> None:
-        """(2) Is this run of forward reached through the call of its module?"""
-        if not frame.f_code.co_varnames:
-            return
-        first = frame.f_locals.get(frame.f_code.co_varnames[0])
-        module = first[0] if isinstance(first, tuple) and first else first  # of a decorator: *args
-        caller = frame.f_back
-        while caller is not None and caller.f_code.co_filename.endswith("contextlib.py"):  # a decorator of forward
-            caller = caller.f_back
-        if not isinstance(module, nn.Module) or caller is None or not is_owners(caller.f_code.co_filename):
-            return
-        if any(finding.where == place(caller) for finding in self.findings):
-            return
-        outer: FrameType | None = caller
-        while outer is not None and outer.f_code.co_name not in STEPS:
-            if outer.f_code is CALL and outer.f_locals["self"] is module:
-                return
-            outer = outer.f_back
-        what = f"{type(module).__name__}.forward is called directly"
-        effect = "hooks, torch.compile and DistributedDataParallel act in the call and are left out"
-        self.findings.append(
-            Finding("called", place(caller), what, effect, "write model(x) instead of model.forward(x)")
+    def maker(self, tensor: Tensor) -> str:
+        """Return the path of the innermost module that has put out a tensor, or an empty string."""
+        made = next((module for ref, module in self.made if ref() is tensor), None)
+        return next((name for name, m in self.model.named_modules() if m is made), "")
+
+    def judges(self) -> bool:
+        """Say whether a loss compares what the model puts out with the labels of the batch."""
+        return any(self.entry and loss.outputs is self.entry.output and self.is_label(loss) for loss in self.losses)
+
+    def is_label(self, loss: Loss) -> bool:
+        """Say whether the targets of a loss are the labels of the batch, in whatever shape."""
+        targets = loss.targets
+        same = [x for x in tree_leaves(self.batch) if isinstance(x, Tensor) and x.numel() == targets.numel()]
+        return not targets.is_floating_point() and any(
+            torch.equal(x.flatten().to(targets.dtype), targets.flatten()) for x in same
         )
 
-    def loss_called(self, name: str) -> Callable[[FrameType], None]:
-        def called(frame: FrameType) -> None:
-            values = frame.f_locals
-            if self.active and is_dense(values["input"]):
-                index, where = values.get("ignore_index", -100), self.path(self.stack[-1:]) or place(owner_frame(frame))
-                self.losses.append(LossCall(name, values["input"], values["target"], index, where))
 
-        return called
-
-    def differentiates(self, frame: FrameType) -> None:
-        self.needs_grad = True  # a force, or the residual of an equation
-
-    def dropout_called(self, frame: FrameType) -> None:
-        inside = isinstance(
-            frame.f_back and frame.f_back.f_locals.get("self"), nn.Dropout | nn.modules.dropout._DropoutNd
-        )
-        if self.active and frame.f_locals["training"] and frame.f_locals["p"] > 0 and not inside:
-            self.dropped_at = self.dropped_at or place(owner_frame(frame)) or "a library"
-
-    def path(self, modules: list[nn.Module]) -> str:
-        """Return the path of a registered module, or an empty string."""
-        return next((name for name, m in self.model.named_modules() if modules and m is modules[0]), "")
-
-    def maker(self, outputs: Tensor) -> str:
-        """Return the path of the module that made a tensor, or where its forward is written; an empty string if none did."""
-        known, module = self.made_by.get(id(outputs), (lambda: None, self.model))
-        return (self.path([module]) or definition(module, "forward")) if known() is outputs else ""
+def told(args: Any, kwargs: Any, position: int, name: str, default: Any) -> Any:
+    """Return an argument of a call, given by position or by name."""
+    return kwargs.get(name, args[position] if len(args) > position else default)
 
 
-def is_same(one: Any, other: Any) -> bool:
-    return is_dense(one) and is_dense(other) and one.shape == other.shape and torch.equal(one, other)
+def check_targets(loss: Loss, batch: Any) -> Iterator[Finding]:
+    """Labels name a class, and numbers are compared one with one. Looked at before the loss is computed: it may fail."""
+    outputs, targets = loss.outputs, loss.targets
+    shapes = f"{tuple(outputs.shape)} and targets of shape {tuple(targets.shape)}"
+    if loss.function in FOR_NUMBERS and outputs.squeeze().shape == targets.squeeze().shape != ():
+        if outputs.shape != targets.shape:
+            what = f"outputs of shape {shapes} are not compared one with one, but each with each"
+            remedy = "give both the same shape, with squeeze(1) or unsqueeze(1)"
+            yield Finding("labels", loss.place or "loss", what, remedy=remedy, effect="the model learns the mean target")
+    elif loss.function in FOR_CLASSES and not targets.is_floating_point() and outputs.dim() > 1:
+        classes = outputs.size(1)
+        wrong = targets[((targets < 0) | (targets >= classes)) & (targets != loss.ignored)]
+        if len(wrong):
+            what = f"{len(wrong)} of {targets.numel()} labels are outside 0 to {classes - 1}: {wrong[0]}"
+            if wrong.eq(classes).all() and not targets.eq(0).any():
+                what += "; they count from 1"
+            yield Finding("labels", loss.place or "loss", what)
+        cast = [x for x in tree_leaves(batch) if isinstance(x, Tensor) and x.shape == targets.shape]
+        for labels in (x for x in cast if x.is_floating_point() and torch.equal(x.long(), targets)):
+            if not torch.equal(labels, labels.round()):
+                yield Finding("labels", "train", "labels are no whole numbers, and are made so for the loss")
+            elif not any(x.dtype == targets.dtype and torch.equal(x, targets) for x in cast):
+                effect = "made integers, labels that differ may become one class"
+                yield Finding("labels", "train", f"labels are {labels.dtype}, not integers", "check", effect=effect)
+
+
+def check_losses(calls: CallWatch, num_classes: int | None) -> Iterator[Finding]:
+    """A loss for classes takes logits, one for each class."""
+    for loss in calls.losses:
+        if not loss.outputs.is_floating_point() or loss.function in FOR_NUMBERS or not loss.outputs.numel():
+            continue
+        where = calls.maker(loss.outputs) or loss.place or "loss"
+        yield from check_logits(loss, where)
+        columns = [other.outputs.size(1) for other in calls.losses if other.outputs.dim() > 1]
+        used = [other for other in calls.losses if num_classes and other.targets.ge(num_classes).any()]
+        for_classes = loss.function in FOR_CLASSES and not loss.targets.is_floating_point()
+        if num_classes and for_classes and num_classes not in columns and not used and calls.is_label(loss):
+            verdict = None if min(columns) > num_classes else "check"
+            what = f"the model gives {columns[0]} logits for {num_classes} classes"
+            yield Finding("num_classes", where, what, verdict)
+
+
+def check_logits(loss: Loss, where: str) -> Iterator[Finding]:
+    """No softmax before a loss that applies it, and log_softmax before the one that does not."""
+    outputs, made_by = loss.outputs.detach().float(), loss.made_by
+    activated = {"SoftmaxBackward": "softmax", "SigmoidBackward": "sigmoid"}.get(made_by)
+    is_softmax = outputs.dim() > 1 and bool((outputs >= 0).all() and ((outputs.sum(dim=1) - 1).abs() < 1e-3).all())
+    if loss.function is F.nll_loss and outputs.dim() > 1:
+        if bool(((outputs.exp().sum(dim=1) - 1).abs() > 0.05).any()):
+            what = "nll_loss is given probabilities or logits, not log-probabilities"
+            verdict = None if activated or made_by == "AddmmBackward" else "check"
+            effect = "the loss falls without limit, or towards -1, and does not measure the right class's probability"
+            remedy = "use cross_entropy on the logits, or log_softmax(logits, dim=1) before nll_loss"
+            yield Finding("logits", loss.place or "loss", what, verdict, remedy, effect)
+    elif activated:
+        yield Finding("logits", where, f"{loss.function.__name__} is given the output of {activated}")
+    elif loss.function is F.cross_entropy and is_softmax:
+        yield Finding("logits", where, "cross_entropy is given numbers that are probabilities already", "check")
+
+
+def check_first_loss(calls: CallWatch) -> Iterator[Finding]:
+    """The first loss is not far above that of a guess; a head that scales its logits on purpose is left alone."""
+    for loss in calls.losses[:1]:
+        if loss.function is F.cross_entropy and loss.outputs.dim() > 1 and calls.is_label(loss):
+            value = F.cross_entropy(loss.outputs.detach().float(), loss.targets, ignore_index=loss.ignored).item()
+            guess = math.log(loss.outputs.size(1))
+            if 1.5 * guess + 0.5 < value < math.inf and loss.made_by not in ("MulBackward", "DivBackward"):
+                what = f"the first loss is {value:.2f}; a guess among {loss.outputs.size(1)} classes has {guess:.2f}"
+                yield Finding("first_loss", calls.maker(loss.outputs) or loss.place or "loss", what)
+
+
+def check_backward(calls: CallWatch, loss: Any) -> Iterator[Finding]:
+    """What backward is called on has a gradient. Looked at before: torch's own message does not say why it has none."""
+    if isinstance(loss, Tensor) and not loss.requires_grad:
+        where = definition(calls.model, "training_step")
+        metric = next((m for m in calls.metrics if not getattr(m, "is_differentiable", True)), None)
+        if metric is not None:
+            name = next((name for name, m in calls.model.named_modules() if m is metric), type(metric).__name__)
+            what = f"the loss has no gradient: {name} ({type(metric).__name__}) is a metric, made to be read, not learnt from"
+            yield Finding("loss", where, what, remedy="compute the loss with a loss function, such as cross_entropy")
+        else:
+            yield Finding("loss", where, "the loss has no gradient: no operation leads back from it to a parameter")

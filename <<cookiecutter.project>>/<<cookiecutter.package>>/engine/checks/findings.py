@@ -1,16 +1,31 @@
-"""A broken rule, and what is done about it: stop, say it, or keep it for the doctor."""
+"""A broken rule, its place in the owner's code, and what is done about it: stop, say it, or keep it for the doctor."""
 
+import ast
+import inspect
+import os
 import re
 import sys
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+import sysconfig
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
+from torch import nn
 
 from <<cookiecutter.package>>.engine.checks.rules import RULES
 from <<cookiecutter.package>>.engine.errors import ConfigError, RuleBroken
 
 ANSWERS = ("error", "warn", "skip")
+
+# What is not the owner's code.
+LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+CHECKS = str(Path(__file__).parent)
+ENGINE = str(Path(__file__).parent.parent)
 
 
 @dataclass(frozen=True)
@@ -103,8 +118,8 @@ class Findings:
         new: list[Finding] = []
         for finding in findings:
             finding = finding.complete(may_stop=self.may_stop)
-            seen = {(f.rule, f.name) for f in (*self.found, *new)}
-            if (finding.rule, finding.name) not in seen and not self.is_intended(finding):
+            seen = {(f.rule, f.name, f.verdict) for f in (*self.found, *new)}
+            if (finding.rule, finding.name, finding.verdict) not in seen and not self.is_intended(finding):
                 new.append(finding)
         self.found += new
         self.looked |= {*looked, *(finding.rule for finding in new)}
@@ -127,5 +142,54 @@ class Findings:
     @property
     def outcomes(self) -> list[dict[str, str]]:
         """Plain data for summary.json and doctor.json."""
-        names = ("rule", "where", "what", "verdict")
-        return [{name: asdict(finding)[name] for name in names} for finding in self.found]
+        return [{"rule": f.rule, "where": f.where, "what": f.what, "verdict": str(f.verdict)} for f in self.found]
+
+
+def source_file(kind: type) -> str:
+    """Return the file that a class is written in, or an empty string."""
+    return getattr(sys.modules.get(kind.__module__), "__file__", None) or ""
+
+
+def is_owners(filename: str) -> bool:
+    return bool(filename) and not filename.startswith((*LIBRARIES, ENGINE, "<")) and "site-packages" not in filename
+
+
+def place(qualname: str, filename: str, line: int) -> str:
+    """Return `Class.method (file:line)`, the file relative to the working directory if it lies below it."""
+    file = filename.removeprefix(os.path.join(os.getcwd(), ""))
+    return f"{qualname.partition('.<locals>')[0]} ({file}:{line})"
+
+
+def running() -> str:
+    """Return the place of the innermost function of the owner's that is running, or an empty string."""
+    for frame, line in traceback.walk_stack(None):
+        code = frame.f_code
+        if is_owners(code.co_filename):
+            return place(code.co_qualname, code.co_filename, line)
+        if code.co_filename.startswith(ENGINE) and not code.co_filename.startswith(CHECKS):
+            return ""
+    return ""
+
+
+def definition(module: Any, *methods: str) -> str:
+    """Return the place of the first of these methods that the owner has written, or the name of the class."""
+    for name in methods:
+        code = getattr(inspect.unwrap(getattr(type(module), name, definition)), "__code__", None)
+        if code and is_owners(code.co_filename):
+            return place(code.co_qualname, code.co_filename, code.co_firstlineno)
+    return type(module).__name__
+
+
+def calls_of(model: nn.Module, method: str) -> Iterator[tuple[str, ast.Call]]:
+    """Yield place and call of each `x.method(...)` in the classes of the owner's that a model consists of."""
+    for kind in dict.fromkeys(kind for m in model.modules() for kind in type(m).__mro__):
+        with suppress(OSError, TypeError, SyntaxError):  # a class without a file, or one that was made by a function
+            file = source_file(kind)
+            if not is_owners(file):
+                continue
+            lines, first = inspect.getsourcelines(kind)
+            for function in ast.parse(dedent("".join(lines))).body[0].body:  # type: ignore[attr-defined]
+                for node in ast.walk(function):
+                    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method:
+                        name = getattr(function, "name", "")
+                        yield place(f"{kind.__qualname__}.{name}", file, first + node.lineno - 1), node

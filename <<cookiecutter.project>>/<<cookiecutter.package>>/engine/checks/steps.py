@@ -1,200 +1,285 @@
-"""What happens to the gradients between two steps: zero_grad, backward, clipping, step, of every optimizer."""
+"""Which backward is in a gradient, and which step has used it: the order of a step, and what it does to the weights.
 
-import math
-import sys
+The history of a gradient lies on the gradient itself: whoever drops the gradient, by whatever call, drops it too.
+"""
+
 from collections import defaultdict
-from dataclasses import dataclass
-from types import FrameType
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
-from torch import Tensor, nn
-from torch.optim.optimizer import register_optimizer_step_post_hook
-from torch.utils.weak import WeakIdKeyDictionary
+from torch import Tensor
+from torch.nn.parameter import is_lazy
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from .checksums import checksums
-from .clipping import scaled, watch_clipping
-from .finding import Finding, definition, owner_frame, place
-from .gradient import size, version
-from .losses import check_loss
-from .registered import check_registered
-from .tracer import Tracer
+from <<cookiecutter.package>>.engine.checks.findings import Finding, calls_of, definition, running
+
+HOOKS = ("optimizer_zero_grad", "optimizer_step", "on_before_zero_grad", "on_after_backward", "backward")
+HOOKS += ("on_before_optimizer_step", "configure_gradient_clipping", "training_step")
+CLOSURE = "call optimizer.step(closure=optimizer_closure) once: the closure is zero_grad, training_step and backward"
+
+
+@dataclass
+class Arrival:
+    """What one backward has added to one gradient."""
+
+    backward: int
+    batch: int
+    used_by: set[int] = field(default_factory=set)  # optimizers that have stepped with it
 
 
 @dataclass
 class Step:
-    """One step of an optimizer and the gradients that it found."""
+    """One step of an optimizer, by the batches whose gradients it has found."""
 
-    batch: int  # number of the batch it was made in
-    backwards: int  # number of calls of backward before it
-    fresh: set[int]  # batches whose gradients it used first
-    stale: set[int]  # batches whose gradients an earlier step had used already
-    foreign: bool  # some of the fresh ones belong to a loss that another optimizer has stepped for since
+    batch: int
+    fresh: set[int]  # used for the first time
+    stale: set[int]  # used by this optimizer before
+    lost: set[int]  # came since its last step, were used by no step, and are gone
+    foreign: bool  # some belong to a loss that another optimizer has stepped for since
+    twice: bool  # another optimizer has used the same
     place: str
 
 
 class StepWatch:
-    """Follows each parameter's gradient: which calls of backward are in it, and which steps have used them."""
+    """Hooks on parameters and optimizers, until `stop`."""
 
-    def __init__(self, trainer: Trainer, module: LightningModule, tracer: Tracer) -> None:
-        self.trainer, self.module = trainer, module
-        self.optimizers: list[Any] = []
-        self.names = {id(p): name for name, p in module.named_parameters()}
-        self.parameters: dict[int, Tensor] = {id(p): p for p in module.parameters()}
-        self.owner: dict[int, int] = {}  # id of a parameter -> number of its optimizer
-        self.steps: list[list[Step]] = []
-        self.used: list[set[int]] = []  # by optimizer, the calls of backward whose gradients it has used
-        self.cleared: list[set[int]] = []  # by optimizer, those whose gradients were cleared before it used them
-        self.latest: dict[int, int] = {}
-        for optimizer in trainer.optimizers:
-            self.add(optimizer)
-        self.configured = len(self.optimizers)  # those after it were met in training
-        self.batch = self.backwards = 0
-        self.pending: dict[int, set[int]] = defaultdict(set)  # id of a parameter -> numbers of the calls of backward
-        self.batch_of: dict[int, int] = {}  # number of a call of backward -> number of its batch
-        self.met = WeakIdKeyDictionary()  # tensors that losses depend on and no module knows
-        self.received: set[int] = set()  # ids of parameters that had a gradient
-        self.nonzero: set[int] = set()  # ids of parameters that had one other than 0
-        self.not_finite: set[int] = set()
-        self.largest: dict[int, float] = defaultdict(float)  # id of a parameter -> the largest gradient of a step
-        self.by_hand: set[int] = set()  # numbers of optimizers whose gradients come from elsewhere than backward
-        self.wraps: set[int] = set()  # numbers of optimizers that step through another one
-        self.cleared_at: dict[int, str] = {}  # by optimizer
-        self.scaled = False
-        self.overflown: set[int | None] = set()  # optimizers whose scaled gradients are not finite
-        self.unscaled: set[int] = set()  # ids of parameters
-        self.findings: list[Finding] = []
-        self.at_first = checksums(self.parameters)
-        self.latest |= self.at_first
-        self.changed: set[int] = set()
-        self.clip: Finding | None = None  # before any backward of its batch, if one follows
-        self.handle = register_optimizer_step_post_hook(lambda optimizer, *_: self.stepped(optimizer))
-        tracer.watch(torch.autograd.backward, self.backward_begins, self.backward_ends)
-        for clear in (torch.optim.Optimizer.zero_grad, nn.Module.zero_grad):
-            tracer.watch(clear, self.clears)
-        watch_clipping(self, tracer)
+    def __init__(self, trainer: Trainer, model: LightningModule) -> None:
+        self.trainer, self.model = trainer, model
+        self.batch = self.backward = 0
+        self.optimizers = {id(optimizer): optimizer for optimizer in trainer.optimizers}
+        self.steps: dict[int, list[Step]] = {key: [] for key in self.optimizers}
+        self.arrived: dict[int, list[Arrival]] = defaultdict(list)  # by parameter, since its last step
+        self.received: set[int] = set()  # parameters with a gradient,
+        self.nonzero: set[int] = set()  # with one other than 0
+        self.used: set[int] = set()  # numbers of backward that some optimizer has stepped for
+        self.overflown: set[int] = set()  # that a gradient scaler may leave out
+        self.stepping: list[Any] = []  # optimizers, one inside another
+        self.by_hand = False  # some gradients were set without backward
+        self.spoilt = ""  # the first parameter that a step has made NaN
+        self.sums = checksums(model)
+        self.hooked: dict[int, Tensor] = {}
+        self.handles: list[Any] = [register_optimizer_step_pre_hook(lambda o, *_: self.stepping.append(o))]
+        self.handles.append(register_optimizer_step_post_hook(self.after_step))
 
-    def waits(self) -> bool:
-        """Say whether a parameter has no gradient other than 0 yet, or has not changed."""
-        waiting = [key for key in self.owner if self.parameters[key].requires_grad]
-        zero = [key for key in waiting if key not in self.nonzero and self.parameters[key].dim() > 1]  # a bias may be
-        return bool(zero) or any(key not in self.received or key not in self.changed for key in waiting)
+    def start_batch(self) -> None:
+        """Count a batch, and hook parameters that are new or trained since."""
+        self.batch += 1
+        self.stepping.clear()
+        self.names = {id(p): name for name, p in self.model.named_parameters()}
+        held = (p for optimizer in self.optimizers.values() for p in members(optimizer))
+        for p in chain(self.model.parameters(), held):
+            if p.requires_grad and not is_lazy(p) and id(p) not in self.hooked:
+                self.hooked[id(p)] = p
+                self.handles.append(p.register_hook(partial(self.before_gradient, p)))
+                self.handles.append(p.register_post_accumulate_grad_hook(self.after_gradient))
 
-    def add(self, optimizer: Any) -> None:
-        """Follow one more optimizer."""
-        number = len(self.optimizers)
-        self.optimizers.append(optimizer)
-        self.steps.append([])
-        self.used.append(set())
-        self.cleared.append(set())
-        new = {id(p): p for p in members(optimizer) if id(p) not in self.parameters}
-        self.parameters |= new
-        self.latest |= checksums(new)
-        for p in members(optimizer):
-            self.owner.setdefault(id(p), number)
+    def stop(self) -> None:
+        while self.handles:
+            self.handles.pop().remove()
 
-    def backward_begins(self, frame: FrameType) -> None:
-        self.note_cleared()
-        self.grads = {key: version(p.grad) for key, p in self.parameters.items()}
-        tensors = frame.f_locals["tensors"]
-        losses = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-        where = place(owner_frame(frame)) or definition(self.module, "training_step")
-        if not self.nonzero or any(loss.any() for loss in losses):  # else a batch without anything to learn
-            self.findings += check_loss(losses, self.parameters, where)
-        self.findings += check_registered(self.module, losses, self.met)
+    def before_gradient(self, p: Tensor, grad: Tensor) -> None:
+        if p.grad is not None and not is_nonzero(p.grad):  # zeroed in place
+            history(p.grad).clear()
 
-    def backward_ends(self, frame: FrameType, value: Any) -> None:
-        self.backwards += 1
-        self.batch_of[self.backwards] = self.batch
-        if self.clip is not None:
-            self.findings.append(self.clip)
-            self.clip = None
-        grads = {key: p.grad for key, p in self.parameters.items() if p.grad is not None}
-        sizes = {key: size(grad) for key, grad in grads.items() if version(grad) != self.grads.get(key)}
-        infinite = {key for key, largest in sizes.items() if not math.isfinite(largest)}
-        self.overflown = {self.owner.get(key) for key in infinite} if self.scaled else set()
-        self.not_finite |= set() if self.scaled else infinite
-        for key, largest in sizes.items():
-            if self.owner.get(key) in self.overflown:
-                self.pending[key].clear()  # the scaler leaves out the step
-                continue
-            self.received.add(key)
-            if largest:
-                self.nonzero.add(key)
-                self.pending[key].add(self.backwards)
+    def after_gradient(self, p: Tensor) -> None:
+        self.received.add(id(p))
+        if p.grad is None:  # a hook of the owner's has used it
+            self.nonzero.add(id(p))
+        elif not bool(torch.isfinite(values(p.grad)).all()):
+            self.overflown.add(self.backward)
+        elif is_nonzero(p.grad):
+            self.nonzero.add(id(p))
+            arrival = Arrival(self.backward, self.batch)
+            self.arrived[id(p)].append(arrival)
+            history(p.grad).append(arrival)
 
-    def clears(self, frame: FrameType) -> None:
-        cleared = frame.f_locals["self"]
-        for number, optimizer in enumerate(self.optimizers):
-            same = isinstance(cleared, nn.Module) or cleared.param_groups is optimizer.param_groups
-            if same and (where := place(owner_frame(frame))):
-                self.cleared_at[number] = where
-
-    def note_cleared(self) -> None:
-        """Forget the gradients that are gone, and remember whether a step had used them."""
-        for key, numbers in self.pending.items():
-            grad = self.parameters[key].grad
-            if numbers and (grad is None or not size(grad)):
-                if (owner := self.owner.get(key)) is not None:
-                    self.cleared[owner] |= numbers - self.used[owner]
-                numbers.clear()
-
-    def stepped(self, optimizer: Any) -> None:
-        """Called after each step of any optimizer."""
-        mine = {id(p): p for p in members(optimizer)}
-        number = self.number_of(optimizer, mine)
-        if number is None or number in self.overflown:
+    def after_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        while self.stepping and self.stepping.pop() is not optimizer:
+            pass
+        mine = members(optimizer)
+        ids = {id(p) for p in mine}
+        if self.stepping or not (id(optimizer) in self.optimizers or ids & self.names.keys()):
+            return  # inside another one, or of another model
+        same = (key for key, other in self.optimizers.items() if {id(p) for p in members(other)} == ids)
+        me = id(optimizer) if id(optimizer) in self.optimizers else next(same, id(optimizer))
+        self.optimizers.setdefault(me, optimizer)
+        grads = [p.grad for p in mine if p.grad is not None and is_nonzero(p.grad)]
+        if self.backward in self.overflown:
+            return  # a gradient scaler leaves this step out
+        self.spoilt = self.spoilt or next((self.names.get(id(p), "a weight") for p in mine if has_nan(p)), "")
+        if any(not history(grad) for grad in grads):
+            self.by_hand = True
             return
-        self.note_cleared()
-        numbers = set().union(*(self.pending[key] for key in mine))
-        if not numbers and any(p.grad is not None and size(p.grad) for p in mine.values()):
-            self.received |= mine.keys()  # from torch.autograd.grad, or computed by hand
-            self.nonzero |= mine.keys()
-            self.by_hand.add(number)
-            return
-        fresh, stale = numbers - self.used[number], numbers & self.used[number]
-        first, again = ({self.batch_of[n] for n in some} for some in (fresh, stale))
-        for key, p in mine.items():
-            self.largest[key] = max(self.largest[key], 0.0 if p.grad is None else size(p.grad))
-        where = place(owner_frame(sys._getframe(1)))
-        foreign = self.is_foreign(number, fresh)
-        self.steps[number].append(Step(self.batch, self.backwards, first, again, foreign, where))
-        self.used[number] |= fresh
-        if self.scaled and not mine.keys() & self.unscaled and getattr(optimizer, "grad_scale", None) is None:
-            self.findings.append(scaled("the optimizer steps with gradients that are still scaled", where))
-        after = checksums(mine)
-        self.changed |= {key for key in mine if after[key] != self.latest[key]}
-        self.latest |= after
+        found = [arrival for grad in grads for arrival in history(grad)]
+        self.steps.setdefault(me, []).append(self.step_of(me, mine, found))
+        for arrival in found:
+            arrival.used_by.add(me)
+            self.used.add(arrival.backward)
 
-    def number_of(self, optimizer: Any, mine: dict[int, Tensor]) -> int | None:
-        """Return the number of the optimizer that steps; None for one of another model, or one that wraps another."""
-        same = [number for number, known in enumerate(self.optimizers) if known is optimizer]
-        if same:
-            return None if same[0] in self.wraps else same[0]
-        for number, known in enumerate(self.optimizers):
-            if {id(p) for p in members(known)} == mine.keys():
-                self.wraps.add(number)  # its step is that of the optimizer inside
-                return number
-        if not mine.keys() & self.names.keys():
-            return None
-        self.add(optimizer)
-        return len(self.optimizers) - 1
+    def step_of(self, me: int, mine: list[Tensor], found: list[Arrival]) -> Step:
+        came = [arrival for p in mine for arrival in self.arrived.pop(id(p), [])]
+        lost = {a.batch for a in came if a.backward not in self.used | self.overflown} - {a.batch for a in found}
+        now = [a.backward for a in found if a.batch == self.batch]
+        others = [a for a in found if a.used_by - {me}]
+        foreign = any(a.batch == self.batch and a.backward < max(now) for a in others)
+        return Step(
+            self.batch,
+            fresh={a.batch for a in found if me not in a.used_by},
+            stale={a.batch for a in found if me in a.used_by},
+            lost=lost if self.steps.get(me) else set(),  # before its first step an optimizer may only wait
+            foreign=foreign,
+            twice=bool(others) and not foreign,
+            place=running(),
+        )
 
-    def is_foreign(self, number: int, fresh: set[int]) -> bool:
-        """Say whether a fresh gradient is of a loss that another optimizer stepped for, before a later backward.
+    def changed(self) -> set[str]:
+        """Return the names of the parameters that are not what they were."""
+        return {name for name, bits in checksums(self.model).items() if self.sums.get(name) != bits}
 
-        One from an earlier batch counts only if this optimizer stepped in that batch, before: else it accumulates.
-        """
-        for n in fresh:
-            others = [other for other in range(len(self.steps)) if other != number and n in self.used[other]]
-            between = any(n <= step.backwards < max(fresh) for other in others for step in self.steps[other])
-            stepped = any(step.batch == self.batch_of[n] and step.backwards < n for step in self.steps[number])
-            if between and (self.batch_of[n] == self.batch or stepped):
-                return True
-        return False
+    def is_waiting(self) -> bool:
+        """Say whether a parameter that is optimized has had no gradient other than 0 yet."""
+        held = (p for optimizer in self.trainer.optimizers for p in members(optimizer))
+        return any(p.requires_grad and id(p) not in self.nonzero for p in held)
 
 
 def members(optimizer: Any) -> list[Tensor]:
-    """Return the parameters of an optimizer."""
     return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def history(grad: Tensor) -> list[Arrival]:
+    return vars(grad).setdefault("history", [])
+
+
+def values(grad: Tensor) -> Tensor:
+    return grad.coalesce().values() if grad.is_sparse else grad
+
+
+def is_nonzero(grad: Tensor) -> bool:
+    return bool(values(grad).any())
+
+
+def has_nan(p: Tensor) -> bool:
+    return not is_lazy(p) and p.grad is not None and bool(p.isnan().any())
+
+
+def checksums(model: LightningModule) -> dict[str, int]:
+    return {name: checksum(p) for name, p in model.named_parameters()}
+
+
+def checksum(tensor: Tensor) -> int:
+    """Return the sum of a tensor's bits: another one after nearly any change."""
+    if is_lazy(tensor) or tensor.layout != torch.strided or tensor.device.type == "meta" or not tensor.numel():
+        return 0
+    tensor = torch.view_as_real(tensor.detach()) if tensor.is_complex() else tensor.detach()
+    bits = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
+    return int(tensor.view(bits).sum(dtype=torch.int64))
+
+
+def check_order(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
+    """Per optimizer the order is zero_grad, backward, step. `last`: there were batches enough for a step."""
+    model = watch.model
+    where = definition(model, *HOOKS)
+    for steps in watch.steps.values():
+        for step in steps:
+            if problem := mistake(step, automatic=model.automatic_optimization):
+                what, verdict, effect, remedy = problem
+                yield Finding("order", step.place or where, what, verdict, remedy, effect)
+                return
+        served = set().union(*(step.fresh | step.stale for step in steps))
+        lost = set().union(*(step.lost for step in steps)) - served
+        if len(lost) >= max(1, len(served) - 1) and len(steps) > 1:
+            what = "gradients are thrown away: they are cleared between backward and step"
+            cleared = next((place for place, _ in calls_of(model, "zero_grad")), steps[-1].place or where)
+            yield Finding("order", cleared, what, effect="what these batches teach is lost")
+            return
+    idle = [number for number, steps in enumerate(watch.steps.values()) if not steps]
+    if last and idle and not watch.by_hand and not watch.changed():
+        what = "a step is left out: gradients are computed and no optimizer steps"
+        if not watch.received:
+            what = "backward and step are left out: in manual optimization training_step calls both"
+        where = definition(model, "optimizer_step", "training_step")
+        yield Finding("order", where, what, effect="the weights stay as they were initialised")
+    elif last and idle and watch.nonzero & {id(p) for p in members(list(watch.optimizers.values())[idle[0]])}:
+        what = f"optimizer {idle[0]} has not stepped in {watch.batch} batches, and its parameters receive gradients"
+        yield Finding("order", definition(model, "training_step"), what, "check", effect="they stay as they are")
+
+
+def mistake(step: Step, *, automatic: bool) -> tuple[str, str | None, str, str | None] | None:
+    """Return what is wrong with a step, the verdict, the effect and the remedy, the last where it is a special one."""
+    if step.fresh and step.stale:
+        what = "gradients are never cleared: this step adds those of earlier batches, which were used already"
+        return what, None, "the sum grows with every batch: training follows old gradients, and drifts or diverges", None
+    if step.foreign:
+        what = "gradients of another optimizer's loss are not cleared: this step adds them to its own"
+        return what, "check", "this part also learns the other one's aim: in a GAN both work for the same side", None
+    late = max(step.fresh | step.stale, default=step.batch) < step.batch
+    if late:
+        what = "a step with the gradients of an earlier batch: it comes before the backward of its own"
+        return what, None, "every update is late, and the last batch is never learnt from", CLOSURE if automatic else None
+    if step.stale:
+        what = "a step is done twice with the same gradients"
+        return what, None, "the weights move twice for one batch, with moments of the optimizer counted twice", (
+            CLOSURE if automatic else "call step() once after each backward"
+        )
+    return None
+
+
+def check_optimizers(watch: StepWatch) -> Iterator[Finding]:
+    """What receives gradients is in one optimizer. A part that is left out as a whole may be meant so."""
+    groups = [[id(p) for p in members(optimizer)] for optimizer in watch.optimizers.values()]
+    held = set().union(*groups)
+    missing = [name for key, name in watch.names.items() if key in watch.received and key not in held]
+    changed = watch.changed() if held and missing else set(missing)  # some are updated by hand
+    missing = [name for name in missing if name not in changed and parent(watch.model, name).training]
+    if missing:
+        by_half = any(id(p) in held for p in parent(watch.model, missing[0]).parameters(recurse=False))
+        what = f"{missing[0]} ({len(missing)} parameters in all) receives gradients and is in no optimizer"
+        if gone := len(held - watch.names.keys()):
+            what += f", which holds {gone} parameters that the model does not have"
+        remedy = f"hand it to the optimizer in {definition(watch.model, 'configure_optimizers')}, or requires_grad_(False)"
+        yield Finding("optimizer", missing[0], what, None if by_half or gone else "check", remedy)
+    twice = [name for key, name in watch.names.items() if sum(group.count(key) for group in groups) > 1]
+    in_one = any(len(set(group)) < len(group) for group in groups)
+    if twice and (in_one or any(step.twice for steps in watch.steps.values() for step in steps)):
+        effect = "it moves twice, in two different ways"
+        remedy = "give each parameter to one optimizer, once"
+        yield Finding("optimizer", twice[0], f"{twice[0]} is updated twice for each batch", "check", remedy, effect)
+
+
+def parent(model: LightningModule, name: str) -> Any:
+    """Return the module that has a parameter of this name."""
+    return model.get_submodule(name.rpartition(".")[0])
+
+
+def check_gradients(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
+    """Weights stay numbers; and everything optimized has received a gradient other than 0. `last`: it had the time."""
+    if watch.spoilt:
+        what = f"{watch.spoilt} is NaN after a step of the optimizer"
+        effect = "from here on every output is NaN, and nothing is learnt any more"
+        remedy = "look for log(0), sqrt(0), a division by 0, or a learning rate that is too high"
+        yield Finding("gradients", watch.spoilt, what, "wrong", remedy, effect)
+    held = {id(p) for o in watch.trainer.optimizers for p in members(o) if p.requires_grad}
+    names = {key: name for key, name in watch.names.items() if key in held}
+    missing = [name for key, name in names.items() if key not in watch.received]
+    zero = [name for key, name in names.items() if key in watch.received - watch.nonzero and not watch.overflown]
+    if last and watch.received and not watch.by_hand:
+        if missing:
+            what = f"{missing[0]} ({len(missing)} parameters in all) has received no gradient in {watch.batch} batches"
+            yield Finding("gradients", missing[0], what)
+        elif zero:
+            what = f"the gradient of {zero[0]} ({len(zero)} parameters in all) is 0 in {watch.batch} batches"
+            yield Finding("gradients", zero[0], what)
+
+
+def check_weights(watch: StepWatch) -> Iterator[Finding]:
+    """Some weights have changed."""
+    if watch.nonzero and not watch.changed():
+        rates = sorted({float(group["lr"]) for o in watch.trainer.optimizers for group in o.param_groups if "lr" in group})
+        what = f"all weights are the same after {watch.batch} batches, with a learning rate of {rates}"
+        later = watch.trainer.lr_scheduler_configs and not any(rates)  # a warm-up may begin at 0
+        yield Finding("weights", "configure_optimizers", what, "check" if later else None)
