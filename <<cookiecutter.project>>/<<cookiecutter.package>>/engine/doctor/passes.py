@@ -1,6 +1,5 @@
 """What takes a pass over the data: samples in two splits, augmentation, and where the time goes."""
 
-import math
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -15,209 +14,139 @@ from lightning.pytorch.utilities import CombinedLoader
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
+from torch.utils._pytree import tree_leaves
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
+from <<cookiecutter.package>>.engine.checks.data import inputs_and_labels, loaders_of, served_rows
 from <<cookiecutter.package>>.engine.checks.findings import Finding
 from <<cookiecutter.package>>.engine.doctor.report import NotApplicable
-from <<cookiecutter.package>>.engine.doctor.training import TARGETS, Trial, fit, new_model
-from <<cookiecutter.package>>.engine.loader import SeededBatches
+from <<cookiecutter.package>>.engine.doctor.training import Trial, fit, new_model
 
 SECONDS = 5.0  # for the samples of all splits
-NAMED = 5  # samples named in a message
-FEW = 16  # numbers: samples of fewer may be equal by chance
-NUM_TIMED = 50  # batches
-COPIES, BATCHES = 8, 8  # of one sample in a batch, and batches, by which augmentation is judged
+COPIES = 8  # of one sample in a batch, and batches, by which augmentation is judged
 
-Loaders = dict[str, list[Any]]  # of each split
+Names = list[tuple[int, str]]  # a hash of each sample, and what it is called
 
 
-def loaders_of(data: LightningDataModule) -> Loaders:
-    """Return the loaders of each split that the data has: one, or those of a list or a dict."""
-    names = {"train": "train_dataloader", "val": "val_dataloader", "test": "test_dataloader"}
-    loaders = {split: getattr(data, name)() for split, name in names.items() if is_overridden(name, data)}
-    flat = {split: CombinedLoader(loader, "sequential").flattened for split, loader in loaders.items() if loader}
-    return {split: [loader for loader in each if has_items(loader)] for split, each in flat.items()}
-
-
-def has_items(loader: Any) -> bool:
-    """Say whether the samples of a loader can be asked for one by one."""
-    return isinstance(loader, DataLoader) and not isinstance(loader.dataset, IterableDataset) and len(loader.dataset) > 0
-
-
-def check_splits(loaders: Loaders) -> Iterator[Finding]:
+def check_splits(data: LightningDataModule) -> Iterator[Finding]:
     """No sample is in two splits, by the content of files, of rows in memory, or of what a dataset returns."""
+    names: dict[str, Names] = {split: [] for split in ("train", "val", "test")}
     deadline = time.perf_counter() + SECONDS
-    keys: dict[str, dict[int, str]] = {}
-    for split, each in loaders.items():
-        keys[split] = {key: name for loader in each for key, name in keys_of(loader, deadline)}
-    if sum(map(bool, keys.values())) < 2:
-        raise NotApplicable("the samples of two splits cannot be asked for one by one")
-    for one, other in combinations(keys, 2):
-        if shared := keys[one].keys() & keys[other].keys():
-            pairs = [f"{one} {keys[one][key]} = {other} {keys[other][key]}" for key in list(shared)[:NAMED]]
-            what = f"{len(shared)} of {len(keys[other])} samples of {other} are in {one} too: {', '.join(pairs)}"
-            yield Finding("splits", f"{one}/{other}", what)
+    for split, known in names.items():
+        if is_overridden(f"{split}_dataloader", data):
+            for loader in loaders_of(getattr(data, f"{split}_dataloader")()):
+                known += [] if isinstance(loader.dataset, IterableDataset) else names_of(loader, deadline)
+    if sum(map(bool, names.values())) < 2:
+        raise NotApplicable("there are no two splits whose samples can be asked for one by one")
+    for one, other in combinations(names, 2):
+        first, second = dict(names[one]), dict(names[other])
+        if shared := first.keys() & second.keys():
+            examples = ", ".join(sorted(f"{one} {first[key]} = {other} {second[key]}" for key in shared)[:3])
+            many = len(shared) > 0.01 * len(second) and len(first) > 0.99 * len(names[one])  # else equal by chance
+            what = f"{len(shared)} of {len(second)} samples of {other} are in {one} too: {examples}"
+            yield Finding("splits", other, what, None if many else "check")
 
 
-def keys_of(loader: DataLoader, deadline: float) -> Iterator[tuple[int, str]]:
-    """Yield a hash of each sample that a loader serves, and its name: a file, or its row in the dataset."""
-    dataset, rows = loader.dataset, served(loader)
-    names = rows
-    while True:
-        inner = next((v for v in vars(dataset).values() if isinstance(v, Dataset) and hasattr(v, "__len__")), None)
-        if isinstance(dataset, Subset):
-            rows, dataset = np.asarray(dataset.indices)[rows], dataset.dataset
-        elif inner is not None and len(inner) == len(dataset):
-            dataset = inner
-        else:
-            break
-    files, arrays = files_of(dataset), arrays_of(dataset)
-    hashes = sum(map(hash_rows, arrays)) if arrays else None
-    for name, row in zip(names.tolist(), rows.tolist(), strict=True):
-        if files:
-            yield hash(Path(files[row]).read_bytes()), files[row]
-        else:
-            yield int(hashes[row]) if hashes is not None else digest(without_target(dataset[row])), str(name)
+def names_of(loader: DataLoader, deadline: float) -> Names:
+    """Name the samples that a loader serves by their row in memory, by their file, or by their row in its dataset."""
+    if held := served_rows(loader):
+        return [
+            (hash(content), str(row))
+            for row, content in enumerate(zip(*map(row_bytes, held[:-1] or held), strict=True))
+        ]
+    order, dataset = loader.sampler if loader.batch_sampler is None else loader.batch_sampler, loader.dataset
+    rows = names = np.unique(np.concatenate(list(map(np.ravel, islice(order, len(dataset))))))
+    while isinstance(inner := getattr(dataset, "dataset", None), Dataset):  # below subsets and wrappers
+        rows, dataset = np.asarray(dataset.indices)[rows] if isinstance(dataset, Subset) else rows, inner
+    files, found = files_of(dataset), []
+    for row, name in zip(rows.tolist(), names.tolist(), strict=True):
         if time.perf_counter() > deadline:
-            return
-
-
-def served(loader: DataLoader) -> np.ndarray:
-    """Return the rows that a loader serves in a pass, in the order of the dataset."""
-    if isinstance(loader.dataset, SeededBatches):
-        return np.arange(len(loader.dataset))
-    batches = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
-    return np.unique(np.concatenate([np.ravel(batch) for batch in islice(batches, len(loader.dataset))]))
+            break
+        file = files[row] if files else None
+        found.append((hash(Path(file).read_bytes()), file) if file else (digest(dataset[row]), str(name)))
+    return found
 
 
 def files_of(dataset: Any) -> list[str]:
-    """Return the file of each sample, if a dataset keeps them in a list, as torchvision's ImageFolder does."""
-    for values in vars(dataset).values():
-        if isinstance(values, list) and len(values) == len(dataset):
-            files = [value[0] if isinstance(value, tuple) else value for value in values]
-            if isinstance(files[0], str | Path) and Path(files[0]).is_file():
-                return list(map(str, files))
-    return []
+    """Return the file of each sample, if a dataset lists them, as torchvision's ImageFolder does."""
+    lists = [values for values in vars(dataset).values() if isinstance(values, list) and len(values) == len(dataset)]
+    lists = [[value[0] if isinstance(value, tuple) else value for value in values] for values in lists]
+    return next((list(map(str, files)) for files in lists if Path(str(files[0])).is_file()), [])
 
 
-def arrays_of(dataset: Any) -> list[np.ndarray]:
-    """Return the inputs (N, ...) that a dataset holds in memory, but for a target."""
-    if isinstance(dataset, TensorDataset):
-        return [tensor.numpy(force=True) for tensor in dataset.tensors[:-1] or dataset.tensors]
-    held = [value for value in vars(dataset).values() if isinstance(value, Tensor | np.ndarray) and value.ndim > 1]
-    held = [value.numpy(force=True) if isinstance(value, Tensor) else value for value in held if len(value) == len(dataset)]
-    return [max(held, key=lambda array: array.nbytes)] if held else []
+def row_bytes(rows: Tensor) -> list[bytes]:
+    flat = np.ascontiguousarray(rows.numpy(force=True)).reshape(len(rows), -1)
+    return flat.view(f"V{flat.shape[1] * flat.itemsize}").ravel().tolist()
 
 
-def hash_rows(array: np.ndarray) -> np.ndarray:
-    """Return a number for each row, (N,), uint64: its bytes times random numbers."""
-    rows = np.ascontiguousarray(array).reshape(len(array), -1).view(np.uint8)
-    weights = np.random.default_rng(rows.shape[1]).integers(2**64, size=rows.shape[1], dtype=np.uint64)
-    step = max(1, 2**20 // rows.shape[1])
-    return np.concatenate([rows[start : start + step] @ weights for start in range(0, len(rows), step)])
+def digest(sample: Any) -> int:
+    """Return a hash of the inputs of a sample: tensors, arrays, images, numbers and strings."""
+    arrays = [np.asarray(leaf) for leaf in tree_leaves(inputs_and_labels(sample)[0])]
+    if any(array.dtype == object for array in arrays):
+        raise NotApplicable("samples are objects, which cannot be compared")
+    return hash(tuple((array.shape, array.tobytes()) for array in arrays))
 
 
-def without_target(sample: Any) -> Any:
-    if isinstance(sample, dict):
-        return {name: value for name, value in sample.items() if name not in TARGETS}
-    return sample[:-1] if isinstance(sample, tuple | list) and len(sample) > 1 else sample
-
-
-def digest(value: Any) -> int:
-    """Return a hash of nested tensors, arrays, images, numbers and strings, and of an object by its attributes."""
-    if isinstance(value, dict):
-        return hash(tuple((key, digest(child)) for key, child in value.items()))
-    if isinstance(value, tuple | list):
-        return hash(tuple(map(digest, value)))
-    if isinstance(value, Tensor):
-        return hash((value.shape, value.numpy(force=True).tobytes()))
-    if hasattr(value, "tobytes"):
-        return hash(value.tobytes())
-    return digest(vars(value)) if hasattr(value, "__dict__") else hash(repr(value))
-
-
-def check_augmentation(loaders: Loaders) -> Iterator[Finding]:
-    """Samples of evaluation are the same when loaded again; copies of one that training loads differ, if any do."""
-    looked = False
-    for split, loader in ((split, loader) for split, each in loaders.items() for loader in each):
-        if isinstance(loader.dataset, SeededBatches) or loader.batch_sampler is None:
-            continue
-        looked = True
-        if split == "train":
-            yield from check_random(loader)
-            continue
-        rows = range(min(4, len(loader.dataset)))
-        one, again = ([digest(without_target(loader.dataset[row])) for row in rows] for _ in range(2))
-        if one != again:
-            yield Finding("augmentation", split, f"samples of {split} are others when they are loaded again")
-    if not looked:
-        raise NotApplicable("samples cannot be asked for one by one")
-
-
-def check_random(loader: DataLoader) -> Iterator[Finding]:
-    """Load one training sample again and again, in two processes if the loader has any, and twice."""
+def check_augmentation(data: LightningDataModule) -> Iterator[Finding]:
+    """Copies of a training sample, if any differ, do so in a batch, in two processes of the loader, and in two epochs."""
+    loader = next(iter(loaders_of(data.train_dataloader())), None)
+    if loader is None or loader.batch_size is None or isinstance(loader.dataset, IterableDataset):
+        raise NotApplicable("the samples of train cannot be asked for one by one")
     options = {name: getattr(loader, name) for name in ("collate_fn", "worker_init_fn", "multiprocessing_context")}
-    options |= {"batch_sampler": [[0] * COPIES] * BATCHES, "num_workers": min(2, loader.num_workers)}
-    one, again = ([copies(batch) for batch in DataLoader(loader.dataset, **options)] for _ in range(2))
-    commonest = Counter(copy for batch in one for copy in batch).most_common(1)[0][1]
-    if commonest == COPIES * BATCHES:
-        return  # nothing is random
-    how = ""
-    if all(len(set(batch)) == 1 for batch in one):
-        how = "for all samples of a batch"
-    elif loader.num_workers and commonest < 0.75 * COPIES * BATCHES and one[0::2] == one[1::2]:
-        how = "in each process of the loader"
-    elif loader.num_workers and commonest < 0.75 * COPIES * BATCHES and one == again:
-        how = "in each epoch"
-    if how:
+    options |= {"batch_sampler": [[0] * COPIES] * COPIES, "num_workers": min(2, loader.num_workers)}
+    one, again = (list(map(copies, DataLoader(loader.dataset, **options))) for _ in range(2))
+    counts = Counter(copy for batch in one for copy in batch).most_common()
+    where, varies = "", loader.num_workers and counts[0][1] < 0.75 * COPIES**2
+    if varies and (one == again or one[0::2] == one[1::2]):
+        where = "in each epoch, or in each process of the loader"
+    if len(counts) > 1 and all(len(set(batch)) == 1 for batch in one):
+        where = "for all samples of a batch"
+    if where:
         effect = "the model sees far fewer variants of each sample than it seems, and overfits sooner"
         remedy = "draw anew for each sample, from the global generators of torch, numpy or random"
-        yield Finding("augmentation", "train", f"random augmentation is the same {how}", effect=effect, remedy=remedy)
+        yield Finding("augmentation", "train", f"random augmentation is the same {where}", None, remedy, effect)
 
 
 def copies(batch: Any) -> list[int]:
-    inputs = without_target(batch)
-    tensors = [leaf for leaf in (inputs.values() if isinstance(inputs, dict) else inputs) if isinstance(leaf, Tensor)]
-    return [digest([tensor[copy] for tensor in tensors]) for copy in range(COPIES)]
+    return [digest((row, None)) for row in tree_leaves(inputs_and_labels(batch)[0])[0]]
 
 
 def check_speed(cfg: DictConfig, data: LightningDataModule, facts: dict[str, Any]) -> Iterator[Finding]:
-    """Neither the loader nor a second thread is what a batch waits for; adds milliseconds for a batch to the facts."""
+    """The step is what takes the time, not the loader or a second thread; the facts are milliseconds for a batch."""
     loader, threads = data.train_dataloader(), torch.get_num_threads()
-    times = {"loader_ms": load(loader), "threads": threads}
-    try:
-        for number in (threads, 1, threads, 1)[: 4 if threads > 1 else 1]:
-            torch.set_num_threads(number)
-            fit(cfg, data, new_model(cfg, data), trial := Trial(NUM_TIMED), max_epochs=1000)
-            starts, ends = np.array(trial.times).T * 1000
-            step, loop = np.median(ends - starts), np.median(np.diff(starts))
-            names = ("step_ms", "loop_ms") if number == threads else ("one_thread_step_ms", "one_thread_ms")
-            times |= {name: min(float(time), times.get(name, math.inf)) for name, time in zip(names, (step, loop))}
-    finally:
-        torch.set_num_threads(threads)
-    load_ms, step_ms, loop_ms = times["loader_ms"], times["step_ms"], times["loop_ms"]
-    has_workers = getattr(loader, "num_workers", 0) > 0  # they load meanwhile
-    verdict = "compute-bound"
-    if load_ms > (0.8 if has_workers else 0.5) * loop_ms:
+    load, (step, loop) = load_ms(loader), batch_ms(cfg, data, threads)
+    one_thread = batch_ms(cfg, data, 1)[1] if threads > 1 else loop
+    verdict = "overhead-bound" if loop > 1.5 * (step + load) else "compute-bound"
+    if load > (0.8 if getattr(loader, "num_workers", 0) else 0.5) * loop:  # workers load meanwhile
         verdict = "data-bound"
-    elif loop_ms > 1.5 * (step_ms + (0 if has_workers else load_ms)):
-        verdict = "overhead-bound"
-    text = f"{verdict}: {loop_ms:.3g} ms a batch, {load_ms:.3g} to load it and {step_ms:.3g} to train on it; {threads} thread(s)"
-    facts |= {**times, "verdict": verdict, "text": text}
-    if verdict == "data-bound":
         remedy = "raise data.num_workers, or do less for each sample"
-        yield Finding("speed", "data", f"a batch takes {loop_ms:.3g} ms, and the loader alone {load_ms:.3g} ms", remedy=remedy)
-    if (one := times.get("one_thread_ms", math.inf)) < 0.8 * loop_ms:
-        what = f"a batch takes {loop_ms:.3g} ms with {threads} threads, and {one:.3g} ms with one"
+        yield Finding(
+            "speed", "data", f"a batch takes {loop:.3g} ms, and the loader alone {load:.3g} ms", remedy=remedy
+        )
+    if one_thread < 0.8 * loop:
+        what = f"one thread is faster than {threads}: a batch takes {one_thread:.3g} ms, and {loop:.3g} ms with all"
         yield Finding("speed", "threads", what, remedy="set threads: 1 in configs/train.yaml")
+    text = f"{verdict}: {loop:.3g} ms a batch, {load:.3g} to load it, {step:.3g} to train on it; threads: {threads}"
+    facts |= {"loader": load, "loop": loop, "step": step, "one_thread": one_thread, "threads": threads}
+    facts |= {"verdict": verdict, "text": text}
 
 
-def load(loader: Any) -> float:
-    """Return the milliseconds in which a loader alone gives a batch."""
+def load_ms(loader: Any) -> float:
+    """Return the time in which a loader alone gives a batch."""
     start, count = time.perf_counter(), 0
-    while time.perf_counter() < start + 1:
-        for _ in CombinedLoader(loader, "max_size_cycle"):
-            count += 1
-            if time.perf_counter() > start + 1:
-                break
+    for count, _ in enumerate(CombinedLoader(loader, "max_size_cycle"), start=1):  # noqa: B007
+        if time.perf_counter() > start + 1:
+            break
     return 1000 * (time.perf_counter() - start) / count
+
+
+def batch_ms(cfg: DictConfig, data: LightningDataModule, threads: int) -> tuple[float, float]:
+    """Return the time of a step, from the batch to the new weights, and that from batch to batch in the Trainer's loop."""
+    before, trial = torch.get_num_threads(), Trial(50)
+    torch.set_num_threads(threads)
+    try:
+        fit(cfg, data, new_model(cfg, data), trial, max_epochs=1000)
+    finally:
+        torch.set_num_threads(before)
+    starts, ends = 1000 * np.array(trial.times).T
+    return float(np.median(ends - starts)), float(np.median(np.diff(starts)))

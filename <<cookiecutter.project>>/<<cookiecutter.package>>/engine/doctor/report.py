@@ -9,6 +9,7 @@ from typing import Any
 
 from <<cookiecutter.package>>.engine.checks.findings import Finding, Findings
 from <<cookiecutter.package>>.engine.checks.rules import RULES
+from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.survival.durable_file import replacing
 
 
@@ -23,7 +24,7 @@ class Report:
     Args:
         findings: kept, not printed.
         reasons: why a rule is not applicable, by rule.
-        speed: milliseconds for a batch, and a verdict.
+        speed: milliseconds for a batch, and the line that tells them.
     """
 
     findings: Findings
@@ -31,14 +32,15 @@ class Report:
     speed: dict[str, Any] = field(default_factory=dict)
 
     def ask(self, rule: str, check: Callable[[], Iterable[Finding]]) -> None:
-        """Run a check of the doctor's own; one that this project does not bear is not applicable, and says why."""
+        """Run a check of the doctor's own; where what it tries is refused, its rule is not applicable and says why."""
+        say(f"looking at {rule} ...")
         try:
             for finding in check():
                 self.findings.report([finding])
             self.findings.looked.add(rule)
         except NotApplicable as reason:
             self.reasons[rule] = str(reason)
-        except Exception as error:  # a step that is tried alone, or on other inputs, may rightly refuse
+        except Exception as error:  # noqa: BLE001  any project may refuse zeros, copies of a batch or another optimizer
             self.reasons[rule] = f"{type(error).__name__}: {error}".partition("\n")[0]
 
     def found(self, rule: str) -> list[Finding]:
@@ -46,36 +48,28 @@ class Report:
 
     def status(self, rule: str) -> str:
         """Return wrong, check, ok or not applicable."""
-        verdicts = {finding.verdict for finding in self.found(rule)}
-        otherwise = "ok" if rule in self.findings.looked else "not applicable"
-        return next((verdict for verdict in ("wrong", "check") if verdict in verdicts), otherwise)
-
-    @property
-    def is_wrong(self) -> bool:
-        return any(self.status(rule) == "wrong" for rule in RULES)
+        if verdicts := {finding.verdict for finding in self.found(rule)}:
+            return "wrong" if "wrong" in verdicts else "check"
+        return "ok" if rule in self.findings.looked else "not applicable"
 
     def __str__(self) -> str:
-        lines = [""]
+        lines, status = [""], {name: self.status(name) for name in RULES}
         for name, rule in RULES.items():
             text = self.speed["text"] if self.speed and name == "speed" else rule.title
-            reason = f" ({self.reasons[name]})" if name in self.reasons else ""
-            lines.append(f"{self.status(name):<16}{name:<14}{text}{reason}")
+            reason = f" ({self.reasons[name]})" if name in self.reasons and status[name] == "not applicable" else ""
+            lines.append(f"{status[name]:<16}{name:<14}{text}{reason}")
             lines += [indent(str(finding), " " * 4) for finding in self.found(name)]
-        count = [self.status(rule) for rule in RULES].count
-        counts = f"{count('wrong')} wrong, {count('check')} to check, {count('ok')} ok"
-        return "\n".join([*lines, "", f"{counts}; doctor.json has it all"])
+        count = list(status.values()).count
+        lines.append(f"\n{count('wrong')} wrong, {count('check')} to check, {count('ok')} ok; doctor.json has it all")
+        return "\n".join(lines)
 
-    def write(self, path: Path, **facts: Any) -> None:
-        """Write everything as JSON."""
-        rules = {
-            name: {
-                "status": self.status(name),
-                "title": rule.title,
-                "reason": self.reasons.get(name),
-                "findings": [asdict(finding) for finding in self.found(name)],
-            }
-            for name, rule in RULES.items()
-        }
-        everything = {"status": "wrong" if self.is_wrong else "ok", "rules": rules, "speed": self.speed, **facts}
+    def write(self, path: Path, **facts: Any) -> bool:
+        """Write everything as JSON, and return whether something is wrong."""
+        rules = {name: {"status": self.status(name), "reason": self.reasons.get(name)} for name in RULES}
+        for name, rule in rules.items():
+            rule["findings"] = list(map(asdict, self.found(name)))
+        is_wrong = any(rule["status"] == "wrong" for rule in rules.values())
+        report = {"status": "wrong" if is_wrong else "ok", "rules": rules, "speed": self.speed, **facts}
         with replacing(path) as file:
-            file.write((json.dumps(everything, indent=2) + "\n").encode())
+            file.write((json.dumps(report, indent=2) + "\n").encode())
+        return is_wrong
