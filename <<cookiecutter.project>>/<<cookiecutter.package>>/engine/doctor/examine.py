@@ -66,7 +66,8 @@ def look(cfg: DictConfig, checks: TrainingChecks, report: Report) -> None:
     one_batch = training.OneBatch(cfg, data)
     report.ask("one_batch", one_batch.check_learnt)
     report.ask("zero_inputs", one_batch.check_zeros)
-    report.ask("zero_inputs", lambda: training.check_unseen(cfg, data, model))
+    if "one_batch" not in report.reasons:
+        report.ask("zero_inputs", lambda: training.check_unseen(cfg, data, model))
     report.ask("seed", lambda: training.check_seed(cfg))
     report.ask("speed", lambda: passes.check_speed(cfg, data, report.speed))
 
@@ -74,18 +75,17 @@ def look(cfg: DictConfig, checks: TrainingChecks, report: Report) -> None:
 def fit_and_test(cfg: DictConfig, data: LightningDataModule, model: LightningModule, checks: TrainingChecks) -> Trainer:
     """Fit for two epochs of a run planned like train.py's, with the checks of every run, and test if there is a test."""
     saving = [build(cfg.callbacks.checkpoint)] if cfg.callbacks.get("checkpoint") else []
-    stop = LambdaCallback(
-        on_train_epoch_end=lambda trainer, _: setattr(trainer, "should_stop", trainer.current_epoch >= 1)
-    )
+    stop = LambdaCallback(on_train_epoch_end=stop_after_two_epochs)
     trainer = training.make_trainer(cfg, *saving, checks, stop, max_time={"seconds": SECONDS})
     use_step_callbacks(trainer)
     trainer.fit(model, datamodule=data)
-    best, _ = best_checkpoint(trainer)
     if cfg.test and is_overridden("test_step", model) and is_overridden("test_dataloader", data):
-        if best:
-            load_weights(model, best)
         trainer.test(model, datamodule=data, verbose=False)
     return trainer
+
+
+def stop_after_two_epochs(trainer: Trainer, model: LightningModule) -> None:
+    trainer.should_stop = trainer.current_epoch >= 1
 
 
 def check_best(cfg: DictConfig, data: LightningDataModule, trainer: Trainer) -> Iterator[Finding]:
@@ -94,17 +94,17 @@ def check_best(cfg: DictConfig, data: LightningDataModule, trainer: Trainer) -> 
     if best is None or cfg.monitor not in recorded:
         raise NotApplicable(f"no checkpoint is the best by {cfg.monitor}")
     model = training.new_model(cfg, data)
-    where = type(model).__name__
     try:
         load_weights(model, best)
     except ConfigError as error:
-        yield Finding("best", where, f"the checkpoint called best does not fit a new model: {error}")
+        yield Finding("best", "checkpoint", f"the checkpoint called best does not fit a new model: {error}")
         return
     record, (score, again) = recorded[cfg.monitor]["value"], [training.score(cfg, data, model) for _ in range(2)]
     if not math.isclose(score, again, rel_tol=1e-6):
         raise NotApplicable(f"validation draws random numbers: {cfg.monitor} is another one each time")
     if not math.isclose(score, record, rel_tol=1e-3, abs_tol=1e-5):
-        yield Finding("best", where, f"the checkpoint called best scores {score:.4g}, its record says {record:.4g}")
+        what = f"the checkpoint called best scores {score:.4g}, its record says {record:.4g}"
+        yield Finding("best", "checkpoint", what)
 
 
 def check_build(accelerator: str) -> Iterator[Finding]:

@@ -1,7 +1,6 @@
 """What takes a pass over the data: samples in two splits, augmentation, and where the time goes."""
 
 import time
-from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations, islice
 from pathlib import Path
@@ -25,17 +24,14 @@ from <<cookiecutter.package>>.engine.doctor.training import Trial, fit, new_mode
 SECONDS = 5.0  # for the samples of all splits
 COPIES = 8  # of one sample in a batch, and batches, by which augmentation is judged
 
-Names = list[tuple[int, str]]  # a hash of each sample, and what it is called
-
 
 def check_splits(data: LightningDataModule) -> Iterator[Finding]:
     """No sample is in two splits, by the content of files, of rows in memory, or of what a dataset returns."""
-    names: dict[str, Names] = {split: [] for split in ("train", "val", "test")}
-    deadline = time.perf_counter() + SECONDS
-    for split, known in names.items():
-        if is_overridden(f"{split}_dataloader", data):
-            for loader in loaders_of(getattr(data, f"{split}_dataloader")()):
-                known += [] if isinstance(loader.dataset, IterableDataset) else names_of(loader, deadline)
+    names, deadline = {}, time.perf_counter() + SECONDS
+    for split in ("train", "val", "test"):
+        name = f"{split}_dataloader"
+        loaders = loaders_of(getattr(data, name)()) if is_overridden(name, data) else []
+        names[split] = [each for loader in loaders for each in names_of(loader, deadline)]
     if sum(map(bool, names.values())) < 2:
         raise NotApplicable("there are no two splits whose samples can be asked for one by one")
     for one, other in combinations(names, 2):
@@ -47,13 +43,13 @@ def check_splits(data: LightningDataModule) -> Iterator[Finding]:
             yield Finding("splits", other, what, None if many else "check")
 
 
-def names_of(loader: DataLoader, deadline: float) -> Names:
-    """Name the samples that a loader serves by their row in memory, by their file, or by their row in its dataset."""
+def names_of(loader: DataLoader, deadline: float) -> list[tuple[int, str]]:
+    """Return a hash of each sample that a loader serves, and its name: its file, or its row."""
     if held := served_rows(loader):
-        return [
-            (hash(content), str(row))
-            for row, content in enumerate(zip(*map(row_bytes, held[:-1] or held), strict=True))
-        ]
+        contents = zip(*map(row_bytes, held[:-1] or held), strict=True)
+        return [(hash(content), str(row)) for row, content in enumerate(contents)]
+    if isinstance(loader.dataset, IterableDataset):
+        return []
     order, dataset = loader.sampler if loader.batch_sampler is None else loader.batch_sampler, loader.dataset
     rows = names = np.unique(np.concatenate(list(map(np.ravel, islice(order, len(dataset))))))
     while isinstance(inner := getattr(dataset, "dataset", None), Dataset):  # below subsets and wrappers
@@ -62,8 +58,9 @@ def names_of(loader: DataLoader, deadline: float) -> Names:
     for row, name in zip(rows.tolist(), names.tolist(), strict=True):
         if time.perf_counter() > deadline:
             break
-        file = files[row] if files else None
-        found.append((hash(Path(file).read_bytes()), file) if file else (digest(dataset[row]), str(name)))
+        found.append(
+            (digest(dataset[row]), str(name)) if not files else (hash(Path(files[row]).read_bytes()), files[row])
+        )
     return found
 
 
@@ -95,16 +92,14 @@ def check_augmentation(data: LightningDataModule) -> Iterator[Finding]:
     options = {name: getattr(loader, name) for name in ("collate_fn", "worker_init_fn", "multiprocessing_context")}
     options |= {"batch_sampler": [[0] * COPIES] * COPIES, "num_workers": min(2, loader.num_workers)}
     one, again = (list(map(copies, DataLoader(loader.dataset, **options))) for _ in range(2))
-    counts = Counter(copy for batch in one for copy in batch).most_common()
-    where, varies = "", loader.num_workers and counts[0][1] < 0.75 * COPIES**2
-    if varies and (one == again or one[0::2] == one[1::2]):
-        where = "in each epoch, or in each process of the loader"
-    if len(counts) > 1 and all(len(set(batch)) == 1 for batch in one):
-        where = "for all samples of a batch"
-    if where:
+    kinds = {copy for batch in one for copy in batch}
+    repeats = len(kinds) > COPIES and (one == again or one[0::2] == one[1::2])
+    is_shared = len(kinds) > 1 and all(len(set(batch)) == 1 for batch in one)
+    if repeats or is_shared:
+        what = "for all samples of a batch" if is_shared else "in each epoch, or in each process of the loader"
         effect = "the model sees far fewer variants of each sample than it seems, and overfits sooner"
         remedy = "draw anew for each sample, from the global generators of torch, numpy or random"
-        yield Finding("augmentation", "train", f"random augmentation is the same {where}", None, remedy, effect)
+        yield Finding("augmentation", "train", f"random augmentation is the same {what}", None, remedy, effect)
 
 
 def copies(batch: Any) -> list[int]:
@@ -119,10 +114,8 @@ def check_speed(cfg: DictConfig, data: LightningDataModule, facts: dict[str, Any
     verdict = "overhead-bound" if loop > 1.5 * (step + load) else "compute-bound"
     if load > (0.8 if getattr(loader, "num_workers", 0) else 0.5) * loop:  # workers load meanwhile
         verdict = "data-bound"
-        remedy = "raise data.num_workers, or do less for each sample"
-        yield Finding(
-            "speed", "data", f"a batch takes {loop:.3g} ms, and the loader alone {load:.3g} ms", remedy=remedy
-        )
+        what = f"a batch takes {loop:.3g} ms, and the loader alone {load:.3g} ms"
+        yield Finding("speed", "data", what, remedy="raise data.num_workers, or do less for each sample")
     if one_thread < 0.8 * loop:
         what = f"one thread is faster than {threads}: a batch takes {one_thread:.3g} ms, and {loop:.3g} ms with all"
         yield Finding("speed", "threads", what, remedy="set threads: 1 in configs/train.yaml")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -43,12 +43,9 @@ class Report:
         except Exception as error:  # noqa: BLE001  any project may refuse zeros, copies of a batch or another optimizer
             self.reasons[rule] = f"{type(error).__name__}: {error}".partition("\n")[0]
 
-    def found(self, rule: str) -> list[Finding]:
-        return [finding for finding in self.findings.found if finding.rule == rule]
-
     def status(self, rule: str) -> str:
         """Return wrong, check, ok or not applicable."""
-        if verdicts := {finding.verdict for finding in self.found(rule)}:
+        if verdicts := {finding.verdict for finding in self.findings.found if finding.rule == rule}:
             return "wrong" if "wrong" in verdicts else "check"
         return "ok" if rule in self.findings.looked else "not applicable"
 
@@ -58,7 +55,7 @@ class Report:
             text = self.speed["text"] if self.speed and name == "speed" else rule.title
             reason = f" ({self.reasons[name]})" if name in self.reasons and status[name] == "not applicable" else ""
             lines.append(f"{status[name]:<16}{name:<14}{text}{reason}")
-            lines += [indent(str(finding), " " * 4) for finding in self.found(name)]
+            lines += [indent(str(finding), " " * 4) for finding in self.findings.found if finding.rule == name]
         count = list(status.values()).count
         lines.append(f"\n{count('wrong')} wrong, {count('check')} to check, {count('ok')} ok; doctor.json has it all")
         return "\n".join(lines)
@@ -66,10 +63,8 @@ class Report:
     def write(self, path: Path, **facts: Any) -> bool:
         """Write everything as JSON, and return whether something is wrong."""
         rules = {name: {"status": self.status(name), "reason": self.reasons.get(name)} for name in RULES}
-        for name, rule in rules.items():
-            rule["findings"] = list(map(asdict, self.found(name)))
-        is_wrong = any(rule["status"] == "wrong" for rule in rules.values())
-        report = {"status": "wrong" if is_wrong else "ok", "rules": rules, "speed": self.speed, **facts}
+        is_wrong = any(finding.verdict == "wrong" for finding in self.findings.found)
+        report = {"status": "wrong" if is_wrong else "ok", "rules": rules, "findings": self.findings.outcomes, **facts}
         with replacing(path) as file:
-            file.write((json.dumps(report, indent=2) + "\n").encode())
+            file.write((json.dumps(report | {"speed": self.speed}, indent=2) + "\n").encode())
         return is_wrong
