@@ -2,7 +2,6 @@
 
 import math
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +20,6 @@ from <<cookiecutter.package>>.engine.doctor import passes, training
 from <<cookiecutter.package>>.engine.doctor.report import NotApplicable, Report
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.machine import set_machine
-from <<cookiecutter.package>>.engine.provenance import versions
 from <<cookiecutter.package>>.engine.results import best_checkpoint
 from <<cookiecutter.package>>.engine.survival.checkpoints import load_weights
 from <<cookiecutter.package>>.engine.survival.loops import use_step_callbacks
@@ -35,7 +33,6 @@ def examine(cfg: DictConfig) -> bool:
     """Print a line for each rule, write doctor.json, and return whether something is wrong."""
     be_quiet()
     check_values(cfg)
-    start = time.perf_counter()
     checks = TrainingChecks(cfg.checks, list(cfg.intended or []), cfg.checkpoint)
     report = Report(checks.findings)
     checks.findings.answer, checks.findings.keep, checks.findings.may_stop = "error", True, True
@@ -48,7 +45,7 @@ def examine(cfg: DictConfig) -> bool:
                 say("\n\n".join(map(str, report.findings.found)))
                 raise
     say(str(report))
-    return report.write(Path("doctor.json"), seconds=round(time.perf_counter() - start, 1), versions=versions())
+    return report.write(Path("doctor.json"))
 
 
 def look(cfg: DictConfig, checks: TrainingChecks, report: Report) -> None:
@@ -67,7 +64,7 @@ def look(cfg: DictConfig, checks: TrainingChecks, report: Report) -> None:
     report.ask("one_batch", one_batch.check_learnt)
     report.ask("zero_inputs", one_batch.check_zeros)
     if "one_batch" not in report.reasons:
-        report.ask("zero_inputs", lambda: training.check_unseen(cfg, data, model))
+        report.ask("zero_inputs", lambda: training.check_unseen(cfg, data))
     report.ask("seed", lambda: training.check_seed(cfg))
     report.ask("speed", lambda: passes.check_speed(cfg, data, report.speed))
 
@@ -97,7 +94,8 @@ def check_best(cfg: DictConfig, data: LightningDataModule, trainer: Trainer) -> 
     try:
         load_weights(model, best)
     except ConfigError as error:
-        yield Finding("best", "checkpoint", f"the checkpoint called best does not fit a new model: {error}")
+        reason = str(error).rpartition("\n")[2].strip()
+        yield Finding("best", "checkpoint", f"the checkpoint called best does not fit a new model: {reason}")
         return
     record, (score, again) = recorded[cfg.monitor]["value"], [training.score(cfg, data, model) for _ in range(2)]
     if not math.isclose(score, again, rel_tol=1e-6):

@@ -38,10 +38,8 @@ class Report:
             for finding in check():
                 self.findings.report([finding])
             self.findings.looked.add(rule)
-        except NotApplicable as reason:
-            self.reasons[rule] = str(reason)
-        except Exception as error:  # noqa: BLE001  any project may refuse zeros, copies of a batch or another optimizer
-            self.reasons[rule] = f"{type(error).__name__}: {error}".partition("\n")[0]
+        except Exception as error:  # noqa: BLE001  a project may refuse zeros, copies of a batch, a part of its data
+            self.reasons[rule] = str(error).partition("\n")[0]
 
     def status(self, rule: str) -> str:
         """Return wrong, check, ok or not applicable."""
@@ -53,18 +51,18 @@ class Report:
         lines, status = [""], {name: self.status(name) for name in RULES}
         for name, rule in RULES.items():
             text = self.speed["text"] if self.speed and name == "speed" else rule.title
-            reason = f" ({self.reasons[name]})" if name in self.reasons and status[name] == "not applicable" else ""
+            reason = f" ({self.reasons[name]})" if name in self.reasons else ""
             lines.append(f"{status[name]:<16}{name:<14}{text}{reason}")
             lines += [indent(str(finding), " " * 4) for finding in self.findings.found if finding.rule == name]
         count = list(status.values()).count
         lines.append(f"\n{count('wrong')} wrong, {count('check')} to check, {count('ok')} ok; doctor.json has it all")
         return "\n".join(lines)
 
-    def write(self, path: Path, **facts: Any) -> bool:
+    def write(self, path: Path) -> bool:
         """Write everything as JSON, and return whether something is wrong."""
         rules = {name: {"status": self.status(name), "reason": self.reasons.get(name)} for name in RULES}
         is_wrong = any(finding.verdict == "wrong" for finding in self.findings.found)
-        report = {"status": "wrong" if is_wrong else "ok", "rules": rules, "findings": self.findings.outcomes, **facts}
+        report = {"status": "wrong" if is_wrong else "ok", "rules": rules, "findings": self.findings.outcomes}
         with replacing(path) as file:
             file.write((json.dumps(report | {"speed": self.speed}, indent=2) + "\n").encode())
         return is_wrong
