@@ -43,11 +43,11 @@ def check_splits(data: LightningDataModule) -> Iterator[Finding]:
 
 def names_of(loader: DataLoader, deadline: float) -> list[tuple[int, str]]:
     """Return a hash of each sample that a loader serves, and its name: its file, or its row."""
+    if isinstance(loader.dataset, IterableDataset):
+        return []
     if held := served_rows(loader):
         contents = zip(*map(row_bytes, held[:-1] or held), strict=True)
         return [(hash(content), str(row)) for row, content in enumerate(contents)]
-    if isinstance(loader.dataset, IterableDataset):
-        return []
     order, dataset = loader.sampler if loader.batch_sampler is None else loader.batch_sampler, loader.dataset
     rows = names = np.unique(np.concatenate(list(map(np.ravel, islice(order, len(dataset))))))
     while isinstance(inner := getattr(dataset, "dataset", None), Dataset):  # below subsets and wrappers
