@@ -16,4 +16,6 @@ class PlainDigits(TensorData):
 
     def __init__(self, **loading: Any) -> None:
         splits = {name: dataset.tensors for name, dataset in Digits(mean=[0.0], std=[1.0], batch_size=1).splits.items()}
-        super().__init__({name: TensorDataset(images / 16, labels) for name, (images, labels) in splits.items()}, **loading)
+        super().__init__(
+            {name: TensorDataset(images / 16, labels) for name, (images, labels) in splits.items()}, **loading
+        )

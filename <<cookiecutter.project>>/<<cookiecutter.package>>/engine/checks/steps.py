@@ -256,7 +256,9 @@ def check_weights(watch: StepWatch) -> Iterator[Finding]:
     """What an optimizer has stepped for has changed."""
     if still := watch.unmoved():
         some = watch.changed()
-        rates = sorted({float(group["lr"]) for o in watch.trainer.optimizers for group in o.param_groups if "lr" in group})
+        rates = sorted(
+            {float(group["lr"]) for o in watch.trainer.optimizers for group in o.param_groups if "lr" in group}
+        )
         which = f"{still[0]} ({len(still)} parameters in all) is" if some else "all weights are"
         what = f"{which} the same after {watch.batch} batches, with a learning rate of {rates}"
         warms_up = watch.trainer.lr_scheduler_configs and not any(rates)
