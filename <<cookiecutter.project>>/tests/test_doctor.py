@@ -5,13 +5,13 @@ import json
 
 import pytest
 import torch
-
-from <<cookiecutter.package>>.engine.build import build, build_model, find
-from <<cookiecutter.package>>.engine.checks import learning, seed, short_fit, speed
 from <<cookiecutter.package>>.engine.checks.finding import RULES
 from <<cookiecutter.package>>.engine.checks.learning import check_learning
 from <<cookiecutter.package>>.engine.checks.machine import check_build, installed_gpu
 from <<cookiecutter.package>>.engine.checks.seed import check_seed
+
+from <<cookiecutter.package>>.engine.build import build, build_model, find
+from <<cookiecutter.package>>.engine.checks import learning, seed, short_fit, speed
 from <<cookiecutter.package>>.engine.doctor.examine import examine
 from <<cookiecutter.package>>.engine.errors import ConfigError
 

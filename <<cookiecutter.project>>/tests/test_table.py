@@ -11,11 +11,11 @@ pytest.importorskip("pyarrow")
 
 from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from <<cookiecutter.package>>.engine.checks.splits import check_splits
 from tiny_table import CITIES, rows, write
 
 from <<cookiecutter.package>>.data.tables.table import Table
 from <<cookiecutter.package>>.engine.build import build, build_model
-from <<cookiecutter.package>>.engine.checks.splits import check_splits
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
 

@@ -15,5 +15,7 @@ class PlainDigits(TensorData):
     class_names = tuple("0123456789")
 
     def __init__(self, **loading: Any) -> None:
-        splits = {name: dataset.tensors for name, dataset in Digits(mean=[0.0], std=[1.0]).splits.items()}
-        super().__init__({name: TensorDataset(images / 16, labels) for name, (images, labels) in splits.items()}, **loading)
+        splits = {name: dataset.tensors for name, dataset in Digits(mean=[0.0], std=[1.0], batch_size=1).splits.items()}
+        super().__init__(
+            {name: TensorDataset(images / 16, labels) for name, (images, labels) in splits.items()}, **loading
+        )

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 from typing import Any
 
 import torch
@@ -20,7 +19,6 @@ from <<cookiecutter.package>>.engine.checks.findings import Finding, calls_of, d
 
 HOOKS = ("optimizer_zero_grad", "optimizer_step", "on_before_zero_grad", "on_after_backward", "backward")
 HOOKS += ("on_before_optimizer_step", "configure_gradient_clipping", "training_step")
-CLOSURE = "call optimizer.step(closure=optimizer_closure) once: the closure is zero_grad, training_step and backward"
 
 
 @dataclass
@@ -33,16 +31,20 @@ class Arrival:
 
 
 @dataclass
-class Step:
-    """One step of an optimizer, by the batches whose gradients it has found."""
+class Record:
+    """The steps of one optimizer."""
 
-    batch: int
-    fresh: set[int]  # used for the first time
-    stale: set[int]  # used by this optimizer before
-    lost: set[int]  # came since its last step, were used by no step, and are gone
-    foreign: bool  # some belong to a loss that another optimizer has stepped for since
-    twice: bool  # another optimizer has used the same
-    place: str
+    optimizer: Any
+    steps: int = 0
+    served: set[int] = field(default_factory=set)  # batches whose gradients it has found
+    lost: set[int] = field(default_factory=set)  # batches whose gradients no step has found
+    place: str = ""  # of the last step
+    shares: bool = False  # it has used what another optimizer has used, too
+    mistakes: list[Finding] = field(default_factory=list)
+
+    @property
+    def members(self) -> list[Tensor]:
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
 
 
 class StepWatch:
@@ -51,17 +53,16 @@ class StepWatch:
     def __init__(self, trainer: Trainer, model: LightningModule) -> None:
         self.trainer, self.model = trainer, model
         self.batch = self.backward = 0
-        self.optimizers = {id(optimizer): optimizer for optimizer in trainer.optimizers}
-        self.steps: dict[int, list[Step]] = {key: [] for key in self.optimizers}
+        self.records = [Record(optimizer) for optimizer in trainer.optimizers]
         self.arrived: dict[int, list[Arrival]] = defaultdict(list)  # by parameter, since its last step
-        self.received: set[int] = set()  # parameters with a gradient,
-        self.nonzero: set[int] = set()  # with one other than 0
+        self.received: set[int] = set()  # parameters with a gradient
+        self.taught: set[int] = set()  # parameters with a gradient other than 0
         self.used: set[int] = set()  # numbers of backward that some optimizer has stepped for
-        self.overflown: set[int] = set()  # that a gradient scaler may leave out
+        self.overflown: set[int] = set()  # numbers of backward that a gradient scaler may leave out
         self.stepping: list[Any] = []  # optimizers, one inside another
-        self.by_hand = False  # some gradients were set without backward
+        self.by_hand = False  # gradients were set without backward
         self.spoilt = ""  # the first parameter that a step has made NaN
-        self.sums = checksums(model)
+        self.sums = checksums(model.named_parameters())
         self.hooked: dict[int, Tensor] = {}
         self.handles: list[Any] = [register_optimizer_step_pre_hook(lambda o, *_: self.stepping.append(o))]
         self.handles.append(register_optimizer_step_post_hook(self.after_step))
@@ -71,8 +72,7 @@ class StepWatch:
         self.batch += 1
         self.stepping.clear()
         self.names = {id(p): name for name, p in self.model.named_parameters()}
-        held = (p for optimizer in self.optimizers.values() for p in members(optimizer))
-        for p in chain(self.model.parameters(), held):
+        for p in [*self.model.parameters(), *(p for record in self.records for p in record.members)]:
             if p.requires_grad and not is_lazy(p) and id(p) not in self.hooked:
                 self.hooked[id(p)] = p
                 self.handles.append(p.register_hook(partial(self.before_gradient, p)))
@@ -83,72 +83,68 @@ class StepWatch:
             self.handles.pop().remove()
 
     def before_gradient(self, p: Tensor, grad: Tensor) -> None:
-        if p.grad is not None and not is_nonzero(p.grad):  # zeroed in place
+        if p.grad is not None and not values(p.grad).any():  # zeroed in place
             history(p.grad).clear()
 
     def after_gradient(self, p: Tensor) -> None:
         self.received.add(id(p))
-        if p.grad is None:  # a hook of the owner's has used it
-            self.nonzero.add(id(p))
-        elif not bool(torch.isfinite(values(p.grad)).all()):
+        grad = p.grad
+        if grad is not None and not bool(values(grad).isfinite().all()):
             self.overflown.add(self.backward)
-        elif is_nonzero(p.grad):
-            self.nonzero.add(id(p))
-            arrival = Arrival(self.backward, self.batch)
-            self.arrived[id(p)].append(arrival)
-            history(p.grad).append(arrival)
+        elif grad is None or bool(values(grad).any()):  # None: a hook of the owner's has used it
+            self.taught.add(id(p))
+            if grad is not None:
+                self.arrived[id(p)].append(Arrival(self.backward, self.batch))
+                history(grad).append(self.arrived[id(p)][-1])
 
     def after_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         while self.stepping and self.stepping.pop() is not optimizer:
             pass
-        mine = members(optimizer)
-        ids = {id(p) for p in mine}
-        if self.stepping or not (id(optimizer) in self.optimizers or ids & self.names.keys()):
+        new = Record(optimizer)
+        mine = {id(p): p for p in new.members}
+        record = next((r for r in self.records if {id(p) for p in r.members} == mine.keys()), new)
+        if self.stepping or (record is new and not mine.keys() & self.names.keys()):
             return  # inside another one, or of another model
-        same = (key for key, other in self.optimizers.items() if {id(p) for p in members(other)} == ids)
-        me = id(optimizer) if id(optimizer) in self.optimizers else next(same, id(optimizer))
-        self.optimizers.setdefault(me, optimizer)
-        grads = [p.grad for p in mine if p.grad is not None and is_nonzero(p.grad)]
-        if self.backward in self.overflown:
-            return  # a gradient scaler leaves this step out
-        self.spoilt = self.spoilt or next((self.names.get(id(p), "a weight") for p in mine if has_nan(p)), "")
-        if any(not history(grad) for grad in grads):
-            self.by_hand = True
-            return
-        found = [arrival for grad in grads for arrival in history(grad)]
-        self.steps.setdefault(me, []).append(self.step_of(me, mine, found))
+        self.records += [record] if record is new else []
+        grads = [p.grad for p in mine.values() if p.grad is not None and bool(values(p.grad).any())]
+        has_nan = (self.names.get(key, "a weight") for key, p in mine.items() if p.grad is not None and p.isnan().any())
+        self.spoilt = self.spoilt or next(has_nan, "")
+        if self.backward not in self.overflown:
+            self.by_hand |= not all(map(history, grads))
+            if all(map(history, grads)):
+                self.note(record, [a for grad in grads for a in history(grad)], [*mine])
+
+    def note(self, record: Record, found: list[Arrival], mine: list[int]) -> None:
+        """Note a step, by the batches whose gradients it has found and which came since the last one."""
+        me, here = id(record), [a.backward for a in found if a.batch == self.batch]
+        fresh, stale = ({a.batch for a in found if (me in a.used_by) is used} for used in (False, True))
+        others = [a for a in found if a.used_by - {me}]
+        foreign = any(a.batch == self.batch and a.backward < max(here) for a in others)
+        came = [a for key in mine for a in self.arrived.pop(key, [])]
+        if record.steps:  # before its first step an optimizer may only wait
+            record.lost |= {a.batch for a in came if a.backward not in self.used | self.overflown}
+        record.steps += 1
+        record.served |= fresh | stale
+        record.place = running() or definition(self.model, *HOOKS)
+        record.shares |= bool(others) and not foreign
+        record.mistakes += mistakes(fresh, stale, foreign, self.batch, record.place, self.model.automatic_optimization)
         for arrival in found:
             arrival.used_by.add(me)
             self.used.add(arrival.backward)
 
-    def step_of(self, me: int, mine: list[Tensor], found: list[Arrival]) -> Step:
-        came = [arrival for p in mine for arrival in self.arrived.pop(id(p), [])]
-        lost = {a.batch for a in came if a.backward not in self.used | self.overflown} - {a.batch for a in found}
-        now = [a.backward for a in found if a.batch == self.batch]
-        others = [a for a in found if a.used_by - {me}]
-        foreign = any(a.batch == self.batch and a.backward < max(now) for a in others)
-        return Step(
-            self.batch,
-            fresh={a.batch for a in found if me not in a.used_by},
-            stale={a.batch for a in found if me in a.used_by},
-            lost=lost if self.steps.get(me) else set(),  # before its first step an optimizer may only wait
-            foreign=foreign,
-            twice=bool(others) and not foreign,
-            place=running(),
-        )
-
     def changed(self) -> set[str]:
         """Return the names of the parameters that are not what they were."""
-        return {name for name, bits in checksums(self.model).items() if self.sums.get(name) != bits}
+        return {name for name, bits in checksums(self.model.named_parameters()).items() if self.sums.get(name) != bits}
 
-    def is_waiting(self) -> bool:
+    def unmoved(self) -> list[str]:
+        """Return the names of the parameters that an optimizer has stepped for, and that are what they were."""
+        stepped = {id(p) for record in self.records if record.steps for p in record.members}
+        changed = self.changed()
+        return [name for key, name in self.names.items() if key in self.taught & stepped and name not in changed]
+
+    def waits(self) -> bool:
         """Say whether a parameter that is optimized has had no gradient other than 0 yet."""
-        held = (p for optimizer in self.trainer.optimizers for p in members(optimizer))
-        return any(p.requires_grad and id(p) not in self.nonzero for p in held)
-
-
-def members(optimizer: Any) -> list[Tensor]:
-    return [p for group in optimizer.param_groups for p in group["params"]]
+        return any(p.requires_grad and id(p) not in self.taught for record in self.records for p in record.members)
 
 
 def history(grad: Tensor) -> list[Arrival]:
@@ -159,127 +155,111 @@ def values(grad: Tensor) -> Tensor:
     return grad.coalesce().values() if grad.is_sparse else grad
 
 
-def is_nonzero(grad: Tensor) -> bool:
-    return bool(values(grad).any())
+def checksums(tensors: Any) -> dict[str, int]:
+    """Return, by name, the sum of the bits of each tensor: another one after nearly any change."""
+    sums = {}
+    for name, tensor in tensors:
+        sums[name] = 0
+        if not is_lazy(tensor) and tensor.layout == torch.strided and tensor.numel() and not tensor.is_meta:
+            tensor = torch.view_as_real(tensor.detach()) if tensor.is_complex() else tensor.detach()
+            bits = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
+            sums[name] = int(tensor.view(bits).sum(dtype=torch.int64))
+    return sums
 
 
-def has_nan(p: Tensor) -> bool:
-    return not is_lazy(p) and p.grad is not None and bool(p.isnan().any())
-
-
-def checksums(model: LightningModule) -> dict[str, int]:
-    return {name: checksum(p) for name, p in model.named_parameters()}
-
-
-def checksum(tensor: Tensor) -> int:
-    """Return the sum of a tensor's bits: another one after nearly any change."""
-    if is_lazy(tensor) or tensor.layout != torch.strided or tensor.device.type == "meta" or not tensor.numel():
-        return 0
-    tensor = torch.view_as_real(tensor.detach()) if tensor.is_complex() else tensor.detach()
-    bits = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
-    return int(tensor.view(bits).sum(dtype=torch.int64))
+def mistakes(
+    fresh: set[int], stale: set[int], foreign: bool, batch: int, place: str, automatic: bool
+) -> Iterator[Finding]:
+    """Say what is wrong with a step that has found gradients of these batches, for the first time and once more."""
+    closure = "call optimizer.step(closure=optimizer_closure) once: it is zero_grad, training_step and backward"
+    if fresh and stale:
+        what = "gradients are never cleared: this step adds those of earlier batches, which were used already"
+        effect = "the sum grows with every batch: training follows old gradients, and drifts or diverges"
+        yield Finding("order", place, what, effect=effect)
+    elif foreign:
+        what = "gradients of another optimizer's loss are not cleared: this step adds them to its own"
+        effect = "this part also learns the other one's aim: in a GAN both work for the same side"
+        yield Finding("order", place, what, "check", effect=effect)
+    elif max(fresh | stale, default=batch) < batch:
+        what = "a step with the gradients of an earlier batch: it comes before the backward of its own"
+        effect = "every update is late, and the last batch is never learnt from"
+        yield Finding("order", place, what, remedy=closure if automatic else None, effect=effect)
+    elif stale:
+        what = "a step is done twice with the same gradients"
+        remedy = closure if automatic else "call step() once after each backward"
+        yield Finding("order", place, what, remedy=remedy, effect="the weights move twice for one batch")
 
 
 def check_order(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
     """Per optimizer the order is zero_grad, backward, step. `last`: there were batches enough for a step."""
-    model = watch.model
-    where = definition(model, *HOOKS)
-    for steps in watch.steps.values():
-        for step in steps:
-            if problem := mistake(step, automatic=model.automatic_optimization):
-                what, verdict, effect, remedy = problem
-                yield Finding("order", step.place or where, what, verdict, remedy, effect)
-                return
-        served = set().union(*(step.fresh | step.stale for step in steps))
-        lost = set().union(*(step.lost for step in steps)) - served
-        if len(lost) >= max(1, len(served) - 1) and len(steps) > 1:
+    for number, record in enumerate(watch.records):
+        lost = record.lost - record.served
+        if record.mistakes:
+            yield min(record.mistakes, key=lambda finding: finding.verdict == "check")
+        elif len(lost) >= max(1, len(record.served) - 1):
             what = "gradients are thrown away: they are cleared between backward and step"
-            cleared = next((place for place, _ in calls_of(model, "zero_grad")), steps[-1].place or where)
-            yield Finding("order", cleared, what, effect="what these batches teach is lost")
-            return
-    idle = [number for number, steps in enumerate(watch.steps.values()) if not steps]
-    if last and idle and not watch.by_hand and not watch.changed():
-        what = "a step is left out: gradients are computed and no optimizer steps"
-        if not watch.received:
-            what = "backward and step are left out: in manual optimization training_step calls both"
-        where = definition(model, "optimizer_step", "training_step")
-        yield Finding("order", where, what, effect="the weights stay as they were initialised")
-    elif last and idle and watch.nonzero & {id(p) for p in members(list(watch.optimizers.values())[idle[0]])}:
-        what = f"optimizer {idle[0]} has not stepped in {watch.batch} batches, and its parameters receive gradients"
-        yield Finding("order", definition(model, "training_step"), what, "check", effect="they stay as they are")
-
-
-def mistake(step: Step, *, automatic: bool) -> tuple[str, str | None, str, str | None] | None:
-    """Return what is wrong with a step, the verdict, the effect and the remedy, the last where it is a special one."""
-    if step.fresh and step.stale:
-        what = "gradients are never cleared: this step adds those of earlier batches, which were used already"
-        return what, None, "the sum grows with every batch: training follows old gradients, and drifts or diverges", None
-    if step.foreign:
-        what = "gradients of another optimizer's loss are not cleared: this step adds them to its own"
-        return what, "check", "this part also learns the other one's aim: in a GAN both work for the same side", None
-    late = max(step.fresh | step.stale, default=step.batch) < step.batch
-    if late:
-        what = "a step with the gradients of an earlier batch: it comes before the backward of its own"
-        return what, None, "every update is late, and the last batch is never learnt from", CLOSURE if automatic else None
-    if step.stale:
-        what = "a step is done twice with the same gradients"
-        return what, None, "the weights move twice for one batch, with moments of the optimizer counted twice", (
-            CLOSURE if automatic else "call step() once after each backward"
-        )
-    return None
+            place = next((place for place, _ in calls_of(watch.model, "zero_grad")), record.place)
+            yield Finding("order", place, what, effect="what these batches teach is lost")
+        elif last and not record.steps and not watch.by_hand:
+            where, idle = definition(watch.model, "optimizer_step", "training_step"), not watch.changed()
+            if idle or watch.taught & {id(p) for p in record.members}:
+                what = f"optimizer {number} has not stepped in {watch.batch} batches, and gradients are computed"
+                if not watch.received:
+                    what = "backward and step are left out: in manual optimization training_step calls both"
+                effect = "the weights stay as they were initialised"
+                yield Finding("order", where, what, None if idle else "check", effect=effect)
 
 
 def check_optimizers(watch: StepWatch) -> Iterator[Finding]:
     """What receives gradients is in one optimizer. A part that is left out as a whole may be meant so."""
-    groups = [[id(p) for p in members(optimizer)] for optimizer in watch.optimizers.values()]
+    groups, names = [[id(p) for p in record.members] for record in watch.records], watch.names
     held = set().union(*groups)
-    missing = [name for key, name in watch.names.items() if key in watch.received and key not in held]
-    changed = watch.changed() if held and missing else set(missing)  # some are updated by hand
-    missing = [name for name in missing if name not in changed and parent(watch.model, name).training]
-    if missing:
-        by_half = any(id(p) in held for p in parent(watch.model, missing[0]).parameters(recurse=False))
-        what = f"{missing[0]} ({len(missing)} parameters in all) receives gradients and is in no optimizer"
-        if gone := len(held - watch.names.keys()):
-            what += f", which holds {gone} parameters that the model does not have"
-        remedy = f"hand it to the optimizer in {definition(watch.model, 'configure_optimizers')}, or requires_grad_(False)"
-        yield Finding("optimizer", missing[0], what, None if by_half or gone else "check", remedy)
-    twice = [name for key, name in watch.names.items() if sum(group.count(key) for group in groups) > 1]
-    in_one = any(len(set(group)) < len(group) for group in groups)
-    if twice and (in_one or any(step.twice for steps in watch.steps.values() for step in steps)):
-        effect = "it moves twice, in two different ways"
-        remedy = "give each parameter to one optimizer, once"
-        yield Finding("optimizer", twice[0], f"{twice[0]} is updated twice for each batch", "check", remedy, effect)
-
-
-def parent(model: LightningModule, name: str) -> Any:
-    """Return the module that has a parameter of this name."""
-    return model.get_submodule(name.rpartition(".")[0])
+    missing = [name for key, name in names.items() if key in watch.received and key not in held] if held else []
+    changed = watch.changed() if missing else set()  # some are updated by hand
+    modules = {name: watch.model.get_submodule(name.rpartition(".")[0]) for name in missing if name not in changed}
+    modules = {name: module for name, module in modules.items() if module.training}
+    for name, module in [*modules.items()][:1]:
+        by_half, gone = any(id(p) in held for p in module.parameters(recurse=False)), len(held - names.keys())
+        what = f"{name} ({len(modules)} parameters in all) receives gradients and is in no optimizer"
+        what += f", which holds {gone} tensors that are no parameters of the model" if gone else ""
+        remedy = (
+            f"hand it to the optimizer in {definition(watch.model, 'configure_optimizers')}, or requires_grad_(False)"
+        )
+        yield Finding("optimizer", name, what, None if by_half or gone else "check", remedy)
+    twice = [name for key, name in names.items() if sum(group.count(key) for group in groups) > 1]
+    if twice and any(
+        record.shares or len({*map(id, record.members)}) < len(record.members) for record in watch.records
+    ):
+        what, effect = f"{twice[0]} is in the optimizers twice", "it moves twice for each batch, in two different ways"
+        yield Finding("optimizer", twice[0], what, "check", "give each parameter to one optimizer, once", effect)
 
 
 def check_gradients(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
-    """Weights stay numbers; and everything optimized has received a gradient other than 0. `last`: it had the time."""
+    """Weights stay numbers; and what is optimized has received a gradient other than 0. `last`: it had the time."""
     if watch.spoilt:
         what = f"{watch.spoilt} is NaN after a step of the optimizer"
         effect = "from here on every output is NaN, and nothing is learnt any more"
         remedy = "look for log(0), sqrt(0), a division by 0, or a learning rate that is too high"
         yield Finding("gradients", watch.spoilt, what, "wrong", remedy, effect)
-    held = {id(p) for o in watch.trainer.optimizers for p in members(o) if p.requires_grad}
-    names = {key: name for key, name in watch.names.items() if key in held}
-    missing = [name for key, name in names.items() if key not in watch.received]
-    zero = [name for key, name in names.items() if key in watch.received - watch.nonzero and not watch.overflown]
-    if last and watch.received and not watch.by_hand:
-        if missing:
-            what = f"{missing[0]} ({len(missing)} parameters in all) has received no gradient in {watch.batch} batches"
-            yield Finding("gradients", missing[0], what)
-        elif zero:
-            what = f"the gradient of {zero[0]} ({len(zero)} parameters in all) is 0 in {watch.batch} batches"
-            yield Finding("gradients", zero[0], what)
+    held = {id(p) for record in watch.records for p in record.members if p.requires_grad}
+    names = {name: key for key, name in watch.names.items() if key in held}
+    parts = {name.rpartition(".")[0] for name, key in names.items() if key in watch.taught}  # a part of it may be idle
+    missing = [name for name, key in names.items() if key not in watch.received]
+    zero = [name for name in names if name.rpartition(".")[0] not in parts and not watch.overflown]
+    if (missing or zero) and last and watch.received and not watch.by_hand:
+        which = f"{(missing or zero)[0]} ({len(missing or zero)} parameters in all)"
+        how = "has received no gradient" if missing else "has received only gradients of 0"
+        yield Finding("gradients", (missing or zero)[0], f"{which} {how} in {watch.batch} batches")
 
 
 def check_weights(watch: StepWatch) -> Iterator[Finding]:
-    """Some weights have changed."""
-    if watch.nonzero and not watch.changed():
-        rates = sorted({float(group["lr"]) for o in watch.trainer.optimizers for group in o.param_groups if "lr" in group})
-        what = f"all weights are the same after {watch.batch} batches, with a learning rate of {rates}"
-        later = watch.trainer.lr_scheduler_configs and not any(rates)  # a warm-up may begin at 0
-        yield Finding("weights", "configure_optimizers", what, "check" if later else None)
+    """What an optimizer has stepped for has changed."""
+    if still := watch.unmoved():
+        some = watch.changed()
+        rates = sorted(
+            {float(group["lr"]) for o in watch.trainer.optimizers for group in o.param_groups if "lr" in group}
+        )
+        which = f"{still[0]} ({len(still)} parameters in all) is" if some else "all weights are"
+        what = f"{which} the same after {watch.batch} batches, with a learning rate of {rates}"
+        warms_up = watch.trainer.lr_scheduler_configs and not any(rates)
+        yield Finding("weights", still[0], what, "check" if some or warms_up else None)
