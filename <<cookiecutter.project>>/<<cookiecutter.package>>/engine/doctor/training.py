@@ -189,7 +189,7 @@ def check_unseen(cfg: DictConfig, data: LightningDataModule) -> Iterator[Finding
     if own == other or len(trial.times) < NUM_UNSEEN:
         raise NotApplicable(f"{cfg.monitor} does not depend on targets, or steps are too slow to learn something")
     if (other - own < 0.15 * abs(other)) if cfg.mode == "min" else (own - other < 0.02 * abs(other)):
-        what = f"{NUM_UNSEEN} steps teach nothing about val: {cfg.monitor} is {own:.3g}, with others' labels {other:.3g}"
+        what = f"{cfg.monitor} is {own:.3g} after {NUM_UNSEEN} steps, and {other:.3g} with the labels of other samples"
         yield Finding("zero_inputs", "data", what, effect="nothing is learnt that holds for unseen samples")
 
 
