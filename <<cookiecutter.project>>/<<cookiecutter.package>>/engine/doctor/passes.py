@@ -115,7 +115,9 @@ def check_speed(cfg: DictConfig, data: LightningDataModule, facts: dict[str, Any
         yield Finding("speed", "data", what, remedy="raise data.num_workers, or do less for each sample")
     if one_thread < 0.8 * loop:
         what = f"one thread is faster than {threads}: a batch takes {one_thread:.3g} ms, and {loop:.3g} ms with all"
-        yield Finding("speed", "threads", what, remedy="set threads: 1 in configs/train.yaml")
+        yield Finding(
+            "speed", "threads", what, None, "set threads: 1 in configs/train.yaml", "threads wait for each other"
+        )
     text = f"{verdict}: {loop:.3g} ms a batch, {load:.3g} to load it, {step:.3g} to train on it; threads: {threads}"
     facts |= {"verdict": verdict, "text": text, "loader": load, "loop": loop, "step": step, "threads": threads}
 
