@@ -48,7 +48,8 @@ def names_of(loader: DataLoader, deadline: float) -> list[tuple[int, str]]:
     if held := served_rows(loader):
         contents = zip(*map(row_bytes, held[:-1] or held), strict=True)
         return [(hash(content), str(row)) for row, content in enumerate(contents)]
-    order, dataset = loader.sampler if loader.batch_sampler is None else loader.batch_sampler, loader.dataset
+    dataset: Any = loader.dataset
+    order = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
     rows = names = np.unique(np.concatenate(list(map(np.ravel, islice(order, len(dataset))))))
     while isinstance(inner := getattr(dataset, "dataset", None), Dataset):  # below subsets and wrappers
         rows, dataset = np.asarray(dataset.indices)[rows] if isinstance(dataset, Subset) else rows, inner
@@ -125,7 +126,7 @@ def check_speed(cfg: DictConfig, data: LightningDataModule, facts: dict[str, Any
 def load_ms(loader: Any) -> float:
     """Return the time in which a loader alone gives a batch; the first one waits for its processes to start."""
     times = [time.perf_counter() for _ in islice(batches_of(loader), 20)]
-    return 1000 * (times[-1] - times[0]) / (len(times) - 1)
+    return 1000 * (times[-1] - times[0]) / max(1, len(times) - 1)
 
 
 def batch_ms(cfg: DictConfig, data: LightningDataModule, threads: int) -> tuple[float, float]:

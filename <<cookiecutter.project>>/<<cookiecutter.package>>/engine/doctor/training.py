@@ -58,7 +58,7 @@ class Trial(Callback):
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         self.losses.append(loss.mean().item())
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any) -> None:
         if pl_module.device.type == "cuda":
             torch.cuda.synchronize()
         self.times.append((self.start, time.perf_counter()))
@@ -110,7 +110,7 @@ def score(cfg: DictConfig, data: LightningDataModule, model: LightningModule) ->
     return trainer.callback_metrics[cfg.monitor].item()
 
 
-def with_batches(data: LightningDataModule, split: str, batches: list[Any]) -> LightningDataModule:
+def with_batches(data: LightningDataModule, split: str, batches: Any) -> LightningDataModule:
     """Return data that is set up already, with copies of these batches for a split: a step may change its batch."""
     data = copy(data)
     vars(data).update(prepare_data=lambda: None, setup=lambda stage: None, teardown=lambda stage: None)
@@ -193,7 +193,7 @@ def check_unseen(cfg: DictConfig, data: LightningDataModule) -> Iterator[Finding
         yield Finding("zero_inputs", "data", what, effect="nothing is learnt that holds for unseen samples")
 
 
-def first_steps(cfg: DictConfig, seed: int) -> dict[str, float]:
+def first_steps(cfg: Any, seed: int) -> dict[str, float]:
     """Return sums of what a run begins with, by place: each weight, the first batch, all weights after some steps."""
     cfg = OmegaConf.merge(cfg, {"seed": seed})
     set_seed(cfg)
