@@ -82,7 +82,7 @@ def fit_and_test(cfg: DictConfig, data: LightningDataModule, model: LightningMod
 
 
 def stop_after_two_epochs(trainer: Trainer, model: LightningModule) -> None:
-    trainer.should_stop = trainer.current_epoch >= 1
+    trainer.should_stop = trainer.should_stop or trainer.current_epoch >= 1
 
 
 def check_best(cfg: DictConfig, data: LightningDataModule, trainer: Trainer) -> Iterator[Finding]:
