@@ -6,9 +6,10 @@ import pytest
 import torch
 from lightning import Callback, LightningDataModule, Trainer
 
-from <<cookiecutter.package>>.engine.build import build, build_model, find
+from <<cookiecutter.package>>.engine.build import build, build_model
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.run import train
+from <<cookiecutter.package>>.engine.targets import find
 
 timm = pytest.importorskip("timm")
 safetensors = pytest.importorskip("safetensors.torch")

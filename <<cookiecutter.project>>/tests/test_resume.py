@@ -13,10 +13,10 @@ from torch.utils.data import DataLoader
 
 from <<cookiecutter.package>>.data import tensor_data
 from <<cookiecutter.package>>.data.images.digits import Digits
-from <<cookiecutter.package>>.engine.build import find
 from <<cookiecutter.package>>.engine.errors import ConfigError, Preempted
 from <<cookiecutter.package>>.engine.run import train
 from <<cookiecutter.package>>.engine.survival.run_lock import locked
+from <<cookiecutter.package>>.engine.targets import find
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
 resource = pytest.importorskip("resource")

@@ -12,11 +12,11 @@ import torch
 from conftest import summary_of
 from omegaconf import OmegaConf
 
-from <<cookiecutter.package>>.engine.build import find
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.provenance import git_state
 from <<cookiecutter.package>>.engine.run import train
 from <<cookiecutter.package>>.engine.survival.run_folder import Run
+from <<cookiecutter.package>>.engine.targets import find
 
 ROOT = Path(__file__).parent.parent
 

@@ -46,9 +46,10 @@ def print_end(summary: dict[str, Any], run_dir: Path) -> None:
     print(f"\nstopped  {stopped}" + (f"; the best was epoch {best}" if best else ""))
     print(f"run      {run_dir}")
     if best and stopped == f"all {best} epochs":
-        print(f"next     {again(f'trainer.max_epochs={2 * best}')}  # the last epoch was the best: are more better?")
+        changes, why = [f"trainer.max_epochs={2 * best}"], "the last epoch was the best: are more better?"
     else:
-        print(f"next     {again('-m', 'seed=1,2,3')}  # how much of it is chance?")
+        changes, why = ["-m", "seed=1,2,3"], "how much of it is chance?"
+    print(f"next     {again(*changes)}  # {why}")
 
 
 def again(*changes: str) -> str:

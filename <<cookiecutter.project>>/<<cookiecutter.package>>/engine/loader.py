@@ -3,7 +3,6 @@
 The position in that order can be saved, and is where a run continues that was stopped within an epoch.
 """
 
-import math
 import random
 import signal
 from collections.abc import Iterator
@@ -36,9 +35,8 @@ class BatchOrder(DistributedSampler[Any]):
         self.device = torch.device("cpu")  # where the samples are, and so the indices
 
     def __len__(self) -> int:
-        if self.shuffle:
-            return max(1, self.size // self.samples_per_step)
-        return math.ceil(self.size / self.samples_per_step)
+        full, rest = divmod(self.size, self.samples_per_step)
+        return max(1, full) if self.shuffle else full + (rest > 0)
 
     def __iter__(self) -> Iterator[tuple[Tensor, tuple[int, ...]]]:
         first, self.first = self.first, 0

@@ -24,7 +24,8 @@ def set_machine(cfg: DictConfig) -> None:
     set_seed(cfg)
     set_threads(cfg.threads)
     check_accelerator(cfg.trainer.accelerator)
-    set_matmul_precision(cfg)
+    # How exactly a GPU multiplies float32 matrices: torch itself leaves TF32 off for them, and on for convolutions.
+    torch.set_float32_matmul_precision(cfg.matmul_precision)
 
 
 def set_seed(cfg: DictConfig) -> None:
@@ -38,13 +39,6 @@ def set_seed(cfg: DictConfig) -> None:
     cfg.seed = seed_everything(cfg.seed, workers=True, verbose=False)
 
 
-def set_matmul_precision(cfg: DictConfig) -> None:
-    """Say how exactly a GPU multiplies float32 matrices: torch itself leaves TF32 off for them, and on for convolutions."""
-    if cfg.matmul_precision not in ("highest", "high", "medium"):
-        raise ConfigError(f"matmul_precision must be highest, high or medium, got {cfg.matmul_precision!r}")
-    torch.set_float32_matmul_precision(cfg.matmul_precision)
-
-
 def set_threads(threads: int | None) -> None:
     """Set how many threads torch uses on the CPU: by itself as many as it likes, within the CPU quota of a container."""
     if threads is not None and threads < 1:
@@ -53,11 +47,10 @@ def set_threads(threads: int | None) -> None:
 
 
 def cpu_quota() -> float:
-    """Return how many CPUs a container may use at a time, infinity where nothing says so (Linux control groups, v2 and v1)."""
-    for files in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
-        with suppress(OSError, ValueError):
-            quota, period = " ".join(Path("/sys/fs/cgroup", file).read_text() for file in files).split()
-            return int(quota) / int(period) if int(quota) > 0 else math.inf  # "max", a ValueError, and -1 are no limit
+    """Return how many CPUs a container may use at a time, infinity where nothing limits them (Linux control groups)."""
+    with suppress(OSError, ValueError):  # another system; or the word max, which is no number
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return int(quota) / int(period)
     return math.inf
 
 
@@ -68,8 +61,7 @@ def check_accelerator(requested: str) -> None:
     wanted = {"cuda", "mps"} if requested == "gpu" else {requested}
     if wanted & present or not wanted & known:  # Lightning itself answers to auto and to an unknown name
         return
-    cuda = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
     raise ConfigError(
-        f"trainer.accelerator={requested}, but this machine offers only {', '.join(sorted(present))} ({os.cpu_count()} "
-        f"cores) to torch {torch.__version__} (built {cuda}). Use trainer.accelerator=auto"
+        f"trainer.accelerator={requested}, but this machine offers only {', '.join(sorted(present))} to torch "
+        f"{torch.__version__} (CUDA: {torch.version.cuda or 'not built in'}). Use trainer.accelerator=auto"
     )

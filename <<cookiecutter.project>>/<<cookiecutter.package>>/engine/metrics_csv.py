@@ -4,14 +4,12 @@ import csv
 import os
 from io import StringIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
-from <<cookiecutter.package>>.engine.survival.durable_file import cannot_write, replacing
-
-Row = dict[str, Any]
+from <<cookiecutter.package>>.engine.survival.durable_file import cannot_write, replacing, sync
 
 
 class MetricsCSV(Logger):
@@ -27,8 +25,7 @@ class MetricsCSV(Logger):
         super().__init__()
         self.path = Path(path)
         self.columns: list[str] = []
-        self.num_rows: int | None = None  # all that there are
-        self.file: TextIO | None = None
+        self.size = 0  # bytes of the rows that were written
 
     @property
     def name(self) -> str:
@@ -48,57 +45,39 @@ class MetricsCSV(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         row = {"epoch": metrics.get("epoch"), "step": step, **metrics}
-        file = self.file
-        if file is None or not row.keys() <= set(self.columns):
-            columns, rows = self.read()
-            columns = self.columns or columns
-            file = self.rewrite(columns + [name for name in row if name not in columns], rows[: self.num_rows])
+        if not row.keys() <= set(self.columns) or not self.path.exists():
+            self.add_columns(list(row))
         try:
-            csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
-            file.flush()
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
+                self.size = file.tell()
         except OSError as error:
             raise cannot_write(self.path, error) from error
-        self.num_rows = (self.num_rows or 0) + 1
 
-    def read(self) -> tuple[list[str], list[Row]]:
-        """Return the columns and the rows of the file, the values as text; none when there is no such file."""
-        try:
+    def add_columns(self, names: list[str]) -> None:
+        """Write the file anew, with further columns."""
+        rows = []
+        if self.path.exists():
             with self.path.open(newline="", encoding="utf-8", errors="replace") as file:
-                reader = csv.DictReader(file)
-                return list(reader.fieldnames or []), list(reader)
-        except (FileNotFoundError, csv.Error):
-            return [], []
-
-    def rewrite(self, columns: list[str], rows: list[Row]) -> TextIO:
-        """Replace the file and open it to go on writing at its end."""
-        self.finalize()
-        text = StringIO()
-        writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+                rows = list(reader := csv.DictReader(file))
+                self.columns = self.columns or list(reader.fieldnames or [])
+        self.columns += [name for name in names if name not in self.columns]
+        writer = csv.DictWriter(text := StringIO(), self.columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         with replacing(self.path) as file:
             file.write(text.getvalue().encode())
-        self.columns, self.num_rows = columns, len(rows)
-        self.file = self.path.open("a", newline="", encoding="utf-8")
-        return self.file
-
-    @rank_zero_only
-    def finalize(self, status: str = "") -> None:
-        if self.file is not None:
-            self.file.close()
-            self.file = None
 
     def state_dict(self) -> dict[str, Any]:
-        if self.file is not None:
-            try:
-                os.fsync(self.file.fileno())
-            except OSError as error:
-                raise cannot_write(self.path, error) from error
-        return {"columns": self.columns, "num_rows": self.num_rows}
+        if self.size and rank_zero_only.rank == 0:
+            sync(self.path)
+        return {"columns": self.columns, "size": self.size}
 
     @rank_zero_only
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        rows = self.read()[1][: state["num_rows"]]
-        if len(rows) < (state["num_rows"] or 0):
-            rank_zero_warn(f"{self.path} has lost {state['num_rows'] - len(rows)} rows of before the checkpoint")
-        self.rewrite(state["columns"], rows)
+        size = self.path.stat().st_size if self.path.exists() else 0
+        if size < state["size"]:
+            rank_zero_warn(f"{self.path} has lost {state['size'] - size} bytes of before the checkpoint")
+        elif size:
+            os.truncate(self.path, state["size"])
+            self.columns, self.size = state["columns"], state["size"]

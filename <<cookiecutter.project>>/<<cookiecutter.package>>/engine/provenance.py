@@ -7,22 +7,20 @@ from pathlib import Path
 
 import torch
 
-PACKAGES = ("lightning", "torchmetrics", "hydra-core", "numpy")
-
 
 def versions() -> dict[str, str]:
     """Return the version of Python and of each package that can change a result."""
-    versions = {"python": platform.python_version(), "torch": torch.__version__}  # with the build: +cpu, +cu130
-    return versions | {package: version(package) for package in PACKAGES}
+    packages = {package: version(package) for package in ("lightning", "torchmetrics", "hydra-core", "numpy")}
+    return {"python": platform.python_version(), "torch": torch.__version__, **packages}  # torch's build: +cpu, +cu130
 
 
 def git_state() -> dict[str, str | bool] | None:
     """Return the commit of the project and whether files differ from it; None when git does not track it."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
-        subprocess.check_output([*git, "ls-files", "--error-unmatch", __file__], stderr=subprocess.DEVNULL)
-        commit = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True, stderr=subprocess.DEVNULL)
+        # The second name is that of this folder in the commit: it fails where another project's git is around this one.
+        names = subprocess.check_output([*git, "rev-parse", "HEAD", "HEAD:./"], text=True, stderr=subprocess.DEVNULL)
         changes = subprocess.check_output([*git, "status", "--porcelain"], text=True)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return {"commit": commit.strip(), "dirty": bool(changes)}
+    return {"commit": names.split()[0], "dirty": bool(changes)}

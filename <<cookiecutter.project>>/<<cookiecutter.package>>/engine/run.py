@@ -8,7 +8,7 @@ from lightning import LightningDataModule
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
-from <<cookiecutter.package>>.engine.build import build, build_model, check_blocks, check_values
+from <<cookiecutter.package>>.engine.build import build, build_model
 from <<cookiecutter.package>>.engine.console import be_quiet, print_end, print_result, say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.machine import set_machine
@@ -17,6 +17,7 @@ from <<cookiecutter.package>>.engine.results import best_checkpoint, split_metri
 from <<cookiecutter.package>>.engine.survival.checkpoints import check_hyperparameters, check_resumable, find_checkpoint, load_weights
 from <<cookiecutter.package>>.engine.survival.loops import use_step_callbacks
 from <<cookiecutter.package>>.engine.survival.run_folder import Run, load_run, open_run
+from <<cookiecutter.package>>.engine.targets import check_blocks, check_values
 
 
 def train(cfg: DictConfig) -> float | None:
@@ -34,8 +35,8 @@ def train(cfg: DictConfig) -> float | None:
 
 def fit_and_test(cfg: DictConfig, run: Run) -> None:
     """Fit the model, test its best checkpoint, record both."""
-    check_blocks(cfg)
     set_machine(cfg)
+    check_blocks(cfg)
     data = build(cfg.data)
     check_split(data, run.summary)
     model = build_model(cfg, data, from_checkpoint=bool(run.checkpoint or cfg.checkpoint))
@@ -43,13 +44,12 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
         check_resumable(load_weights(model, run.checkpoint), run.checkpoint)
         say(f"continues {run.path} from {run.checkpoint.name}")
     elif run.summary:
-        run.start_again()
+        say(f"{run.path} has no checkpoint: it starts again from the beginning")
     if cfg.checkpoint is not None and not run.checkpoint:
         load_weights(model, cfg.checkpoint)
     ids = run.summary.get("logger_ids", {})  # run_id of MLflow, id of Weights & Biases
-    loggers = {
-        name: build(block, run_id=ids.get(name), id=ids.get(name)) for name, block in cfg.logger.items() if block
-    }
+    blocks = {name: block for name, block in cfg.logger.items() if block}
+    loggers = {name: build(block, run_id=ids.get(name), id=ids.get(name)) for name, block in blocks.items()}
     trainer = build(
         cfg.trainer,
         callbacks=[build(block) for block in cfg.callbacks.values() if block],
@@ -72,39 +72,34 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
             load_weights(model, best)
         trainer.test(model, datamodule=data, verbose=False)
         metrics |= split_metrics(trainer, "test")
-    run.record(metrics=metrics, checkpoint=best and f"checkpoints/{Path(best).name}")
+    checks = [outcome for callback in trainer.callbacks for outcome in getattr(callback, "outcomes", [])]
+    run.record(metrics=metrics, checkpoint=best and f"checkpoints/{Path(best).name}", checks=checks)
 
 
 def logger_ids(loggers: dict[str, Logger]) -> dict[str, str]:
     """Begin the runs of the loggers and return the names that a service has given them, for a later start to continue."""
     for logger in loggers.values():
-        if hasattr(type(logger), "experiment"):
-            _ = logger.experiment  # Lightning would begin it later
-    return {
-        name: logger.version for name, logger in loggers.items() if isinstance(logger.version, str) and logger.version
-    }
+        _ = getattr(logger, "experiment", None)  # begins it: Lightning would do so later
+    ids = {name: logger.version for name, logger in loggers.items()}
+    return {name: version for name, version in ids.items() if isinstance(version, str) and version}
 
 
 def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     """Score a checkpoint of a run on one split of the data it was trained with; return the metrics by name."""
     be_quiet()
-    if cfg.split not in ("test", "val"):
-        raise ConfigError(f"split must be test or val, got {cfg.split!r}")
+    check_values(cfg)
     run_cfg, summary = load_run(cfg.run)
     run_cfg.trainer.merge_with(cfg.trainer)
-    check_blocks(run_cfg)
     set_machine(run_cfg)
+    check_blocks(run_cfg)
     checkpoint = find_checkpoint(Path(cfg.run), cfg.checkpoint)
     data = build(run_cfg.data)
     model = build_model(run_cfg, data, from_checkpoint=True)
     load_weights(model, checkpoint)
-    callbacks = {
-        name: build(block) for name, block in run_cfg.callbacks.items() if name in ("checks", "progress") and block
-    }
-    off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": "progress" in callbacks}
-    trainer = build(run_cfg.trainer, callbacks=list(callbacks.values()), **off)
-    score = trainer.test if cfg.split == "test" else trainer.validate
-    score(model, datamodule=data, verbose=False)
+    blocks = {name: run_cfg.callbacks[name] for name in ("checks", "progress") if run_cfg.callbacks.get(name)}
+    off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": "progress" in blocks}
+    trainer = build(run_cfg.trainer, callbacks=[build(block) for block in blocks.values()], **off)
+    (trainer.test if cfg.split == "test" else trainer.validate)(model, datamodule=data, verbose=False)
     check_split(data, summary)
     metrics = split_metrics(trainer, cfg.split)
     print_result(metrics)

@@ -8,8 +8,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from <<cookiecutter.package>>.engine.build import did_you_mean
 from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.targets import did_you_mean
 from <<cookiecutter.package>>.models.classifier import Classifier
 
 try:

@@ -1,11 +1,13 @@
 """Random changes of training images: whole batches at once, on their device, each image in its own way.
 
-They map images (B, C, H, W) to the like, of any type, and draw from torch's own random numbers.
+They map images (B, C, H, W), of any type, to the like, and draw from torch's own random numbers.
 """
+
+import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import affine_grid, grid_sample, pad
 
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
@@ -76,3 +78,30 @@ class Cutout:
         first = torch.randint(length, (num_images, 1), device=images.device) - self.size // 2
         place = torch.arange(length, device=images.device)
         return (place >= first) & (place < first + self.size)
+
+
+class RandomAffine:
+    """Turn, stretch and move an image by a little, black where nothing was; the result is float32, in the same unit.
+
+    Args:
+        degrees: largest turn to either side.
+        scale: largest change of width and of height, as a share of each.
+        translate: largest move along each side, as a share of it.
+    """
+
+    def __init__(self, degrees: float = 10.0, scale: float = 0.1, translate: float = 0.06) -> None:
+        if min(degrees, scale, translate) < 0 or scale >= 1:
+            raise ConfigError(
+                f"data.augment: degrees, scale and translate must be at least 0, scale below 1, "
+                f"got {degrees}, {scale} and {translate}"
+            )
+        self.angle, self.scale, self.translate = math.radians(degrees), scale, translate
+
+    def __call__(self, images: Tensor) -> Tensor:
+        turn, width, height, left, top = 2 * torch.rand(5, len(images), device=images.device) - 1  # (B,), in [-1, 1)
+        cos, sin = torch.cos(self.angle * turn), torch.sin(self.angle * turn)
+        width, height = 1 + self.scale * width, 1 + self.scale * height
+        left, top = 2 * self.translate * left, 2 * self.translate * top  # of a side of length 2
+        matrices = torch.stack([cos * width, -sin * width, left, sin * height, cos * height, top], dim=1).view(-1, 2, 3)
+        grid = affine_grid(matrices, list(images.shape), align_corners=False)  # (B, H, W, 2)
+        return grid_sample(images.float(), grid, align_corners=False)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from <<cookiecutter.package>>.data.tables.column_values import coded, counted, is_numeric, numbers
-from <<cookiecutter.package>>.engine.build import did_you_mean
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.targets import did_you_mean
 
 
 @dataclass

@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from <<cookiecutter.package>>.data.split import split_sha256
 from <<cookiecutter.package>>.data.tensor_data import TensorData
-from <<cookiecutter.package>>.engine.build import did_you_mean
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.loader import TensorLoader
+from <<cookiecutter.package>>.engine.targets import did_you_mean
 
 try:
     import pandas as pd

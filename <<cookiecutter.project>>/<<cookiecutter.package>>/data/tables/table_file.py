@@ -46,6 +46,8 @@ def read_table(key: str, path: str, *, separator: str, decimal: str, text: Itera
                 index_col=False,
                 low_memory=False,  # else a column may have one type in its first part and another one below
             )
+    except ConfigError:
+        raise
     except (OSError, ValueError, csv.Error) as error:  # Arrow's and pandas' errors are ValueErrors
         reason = str(error).rstrip(".")
         raise ConfigError(f"{key}={path} cannot be read: {reason}. Is it whole, and what its name says?") from error

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import LambdaCallback
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig
 
-from <<cookiecutter.package>>.engine.build import build, check_blocks, check_values
+from <<cookiecutter.package>>.engine.build import build
 from <<cookiecutter.package>>.engine.checks.findings import Finding
 from <<cookiecutter.package>>.engine.checks.training_checks import TrainingChecks
 from <<cookiecutter.package>>.engine.console import be_quiet, say
@@ -24,6 +24,7 @@ from <<cookiecutter.package>>.engine.results import best_checkpoint
 from <<cookiecutter.package>>.engine.survival.checkpoints import load_weights
 from <<cookiecutter.package>>.engine.survival.loops import use_step_callbacks
 from <<cookiecutter.package>>.engine.survival.run_folder import open_run
+from <<cookiecutter.package>>.engine.targets import check_blocks, check_values
 
 GPU_FILES = {"/dev/nvidia0": "NVIDIA", "/dev/kfd": "AMD"}
 SECONDS = 15  # of the fit under the checks

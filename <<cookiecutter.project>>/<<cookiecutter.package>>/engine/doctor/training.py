@@ -21,7 +21,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.data import DataLoader
 
-from <<cookiecutter.package>>.engine.build import PACKAGE, build, build_model, plain
+from <<cookiecutter.package>>.engine.build import build, build_model, plain
 from <<cookiecutter.package>>.engine.checks.data import inputs_and_labels
 from <<cookiecutter.package>>.engine.checks.findings import Finding
 from <<cookiecutter.package>>.engine.doctor.report import NotApplicable
@@ -79,7 +79,7 @@ def make_trainer(cfg: DictConfig, *callbacks: Callback, **options: Any) -> Train
     """Build the trainer of the config for one device, without logs, and without callbacks that write files or stop it."""
     block = {"limit_val_batches": 100, "limit_test_batches": 100} | plain(cfg.trainer)
     blocks = [block for block in plain(cfg.callbacks).values() if block]
-    own = [build(block) for block in blocks if not block["_target_"].startswith(f"{PACKAGE}.engine.")]
+    own = [build(block) for block in blocks if not block["_target_"].startswith(__name__.rpartition(".doctor.")[0])]
     own = [callback for callback in own if not isinstance(callback, Checkpoint | EarlyStopping | ProgressBar)]
     settings = {"callbacks": [*own, *callbacks], "logger": DummyLogger(), "default_root_dir": cfg.run_dir}
     settings["enable_checkpointing"] = any(isinstance(callback, Checkpoint) for callback in callbacks)

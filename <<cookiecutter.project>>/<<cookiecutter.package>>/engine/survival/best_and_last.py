@@ -1,15 +1,17 @@
 """When to save a checkpoint: best.ckpt and last.ckpt."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from <<cookiecutter.package>>.engine.build import did_you_mean
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.survival.durable_file import copy_file
 from <<cookiecutter.package>>.engine.survival.loops import StepCallback
+from <<cookiecutter.package>>.engine.targets import did_you_mean
+
+Mode = Literal["min", "max"]
 
 
 class BestAndLast(StepCallback, Checkpoint):
@@ -25,14 +27,10 @@ class BestAndLast(StepCallback, Checkpoint):
     """
 
     def __init__(
-        self, dirpath: str, monitor: str | None = None, mode: str = "min", every_n_train_steps: int | None = None
+        self, dirpath: str, monitor: str | None = None, mode: Mode = "min", every_n_train_steps: int | None = None
     ) -> None:
-        if mode not in ("min", "max"):
-            raise ConfigError(f"mode must be min or max, got {mode!r}")
         if every_n_train_steps is not None and every_n_train_steps < 1:
-            raise ConfigError(
-                f"callbacks.checkpoint.every_n_train_steps must be null or at least 1, got {every_n_train_steps}"
-            )
+            raise ConfigError(f"every_n_train_steps must be null or at least 1, got {every_n_train_steps}")
         self.monitor, self.mode, self.every_n_train_steps = monitor, mode, every_n_train_steps
         self.best_model_path, self.last_model_path = f"{dirpath}/best.ckpt", f"{dirpath}/last.ckpt"
         self.best_model_score: float | None = None
@@ -63,10 +61,8 @@ class BestAndLast(StepCallback, Checkpoint):
         if self.monitor not in metrics:
             if not (epoch_ended and self.validated):  # a metric of the training epoch comes at its end
                 return False
-            raise ConfigError(
-                f"monitor={self.monitor} is not logged{did_you_mean(self.monitor, metrics)}\n"
-                f"There are: {', '.join(metrics)}"
-            )
+            near = did_you_mean(self.monitor, metrics)
+            raise ConfigError(f"monitor={self.monitor} is not logged{near}\nThere are: {', '.join(metrics)}")
         self.validated = False
         score, best = metrics[self.monitor].item(), self.best_model_score
         better = math.isfinite(score) and (best is None or (score < best if self.mode == "min" else score > best))

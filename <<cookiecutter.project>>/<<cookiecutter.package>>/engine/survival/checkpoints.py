@@ -46,9 +46,8 @@ def check_hyperparameters(**parts: Any) -> None:
     """Raise ConfigError for the first hyperparameter of the model or the data that a checkpoint could not be loaded with."""
     for part, module in parts.items():
         for key, value in module.hparams.items():
-            file = BytesIO()
             try:
-                torch.save(value, file)
+                torch.save(value, file := BytesIO())
                 file.seek(0)
                 torch.load(file, weights_only=True)
             except Exception as error:
@@ -61,7 +60,6 @@ def check_hyperparameters(**parts: Any) -> None:
 
 def check_resumable(checkpoint: dict[str, Any], path: Path) -> None:
     """Raise ConfigError when a checkpoint holds weights, but not the state of a run."""
-    if missing := [
-        key for key in ("pytorch-lightning_version", "loops", "optimizer_states") if not checkpoint.get(key)
-    ]:
+    needed = ("pytorch-lightning_version", "loops", "optimizer_states")
+    if missing := [key for key in needed if not checkpoint.get(key)]:
         raise ConfigError(f"{path} cannot be continued: it holds no {', '.join(missing)}. {REMEDY}")

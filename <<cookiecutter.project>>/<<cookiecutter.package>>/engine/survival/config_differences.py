@@ -1,6 +1,5 @@
 """Where two configs of a run differ."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -11,18 +10,14 @@ WHERE = {"name", "runs_dir", "run_dir", "overwrite", "checks", "intended"}
 
 def differences(before: DictConfig, now: DictConfig) -> list[str]:
     """Return a line for each key whose value has changed."""
-    return list(compare(plain(before), plain(now), key=""))
+    old, new = flat(OmegaConf.to_container(before)), flat(OmegaConf.to_container(now))
+    changed = [key for key in old | new if old.get(key) != new.get(key) and key.partition(".")[0] not in WHERE]
+    return [f"{key}: {old.get(key)!r} in the folder, {new.get(key)!r} now" for key in changed]
 
 
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """Return what a config says a run is, without where it is."""
-    content: Any = OmegaConf.to_container(cfg)
-    return {key: value for key, value in content.items() if key not in WHERE}
-
-
-def compare(before: Any, now: Any, key: str) -> Iterator[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        for name in before | now:
-            yield from compare(before.get(name), now.get(name), f"{key}.{name}" if key else name)
-    elif before != now:
-        yield f"{key}: {before!r} in the folder, {now!r} now"
+def flat(node: Any, key: str = "") -> dict[str, Any]:
+    """Return the values of nested dicts by their dotted keys."""
+    if not isinstance(node, dict) or not node:
+        return {key: node}
+    inside = (flat(child, f"{key}.{name}" if key else str(name)) for name, child in node.items())
+    return {name: value for values in inside for name, value in values.items()}

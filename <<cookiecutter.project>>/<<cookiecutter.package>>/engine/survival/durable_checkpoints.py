@@ -17,7 +17,5 @@ class DurableCheckpointIO(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        if storage_options is not None:
-            raise ValueError("storage_options are for remote storage; checkpoints are saved to a local folder")
         with replacing(Path(path)) as file:
             torch.save(checkpoint, file)

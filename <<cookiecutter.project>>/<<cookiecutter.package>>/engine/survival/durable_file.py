@@ -26,13 +26,13 @@ def replacing(path: Path) -> Generator[BinaryIO]:
     try:
         if not path.parent.exists():
             path.parent.mkdir(parents=True)
-            sync_folder(path.parent.parent)
+            sync(path.parent.parent)
         with unfinished.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
-        sync_folder(path.parent)
+        sync(path.parent)
     except BaseException as error:
         with suppress(OSError):
             unfinished.unlink()
@@ -57,10 +57,10 @@ def cannot_write(path: Path, error: OSError) -> TrainingError:
     )
 
 
-def sync_folder(folder: Path) -> None:
-    """Have the names of the files in a folder written to the disk."""
+def sync(path: Path) -> None:
+    """Have a file, or the names of the files in a folder, written to the disk."""
     if os.name == "posix":  # Windows cannot open a folder, and needs no such step
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

@@ -60,13 +60,13 @@ class ExactResume(StepCallback):
         if self.saved is None:
             return
         if len(self.saved["processes"]) != trainer.world_size:
+            saved = f"{trainer.ckpt_path} was saved by {len(self.saved['processes'])} processes"
             raise ConfigError(
-                f"{trainer.ckpt_path} was saved by {len(self.saved['processes'])} processes and can be continued "
-                f"only by as many, not by {trainer.world_size}: set trainer.devices"
+                f"{saved} and can be continued only by as many, not {trainer.world_size}: trainer.devices"
             )
         trainer.callback_metrics.update(self.saved["processes"][trainer.global_rank]["callback_metrics"])
         trainer.should_stop = self.saved["should_stop"]
-        loggers = [logger for logger in trainer.loggers if isinstance(logger, _Stateful)]
+        loggers = (logger for logger in trainer.loggers if isinstance(logger, _Stateful))
         for logger, logger_state in zip(loggers, self.saved["loggers"], strict=True):
             logger.load_state_dict(logger_state)
 

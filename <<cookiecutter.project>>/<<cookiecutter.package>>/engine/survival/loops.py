@@ -4,7 +4,7 @@ Lightning's own hooks are too early or too late for that: at `on_train_batch_end
 validation after it has not run; at `on_train_batch_start` the next batch is loaded and has used random numbers.
 """
 
-from collections import OrderedDict
+import re
 from typing import Any
 
 from lightning import Callback, Trainer
@@ -14,14 +14,8 @@ from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 
 from <<cookiecutter.package>>.engine.survival.rng_state import RngState, rng_state
 
-BATCH_HOOKS = ("on_train_batch_start", "on_before_zero_grad", "on_before_backward", "on_after_backward")
-BATCH_HOOKS += (
-    "on_before_optimizer_step",
-    "on_train_batch_end",
-    "on_validation_batch_start",
-    "on_validation_batch_end",
-)
-BATCH_HOOKS += ("on_test_batch_start", "on_test_batch_end")
+# The hooks of a callback that Lightning calls in every batch.
+BATCH_HOOKS = [hook for hook in dir(Callback) if re.search("_batch_|_zero_grad|_backward|_optimizer_step", hook)]
 
 
 class StepCallback(Callback):
@@ -42,17 +36,6 @@ class StepCallback(Callback):
 
 class EpochLoop(_TrainingEpochLoop):
     """The steps of an epoch; continues from checkpoints that were saved between two of them."""
-
-    takes_batch_idx: bool | None = None
-
-    def _build_kwargs(self, kwargs: OrderedDict[str, Any], batch: Any, batch_idx: int) -> OrderedDict[str, Any]:
-        """Lightning looks at the signature of training_step in every step, which a short one notices. Here it looks once."""
-        if self.takes_batch_idx is None:
-            self.takes_batch_idx = "batch_idx" in super()._build_kwargs(kwargs, batch, batch_idx)
-        kwargs["batch"] = batch
-        if self.takes_batch_idx:
-            kwargs["batch_idx"] = batch_idx
-        return kwargs
 
     def on_run_start(self, data_fetcher: _DataFetcher) -> None:
         fit_loop = self.trainer.fit_loop

@@ -38,25 +38,17 @@ class Run:
 
     def __init__(self, path: Path, summary: dict[str, Any], checkpoint: Path | None = None) -> None:
         self.path, self.summary, self.checkpoint = path, summary, checkpoint
-        self.started = False
+        self.started, self.finished = False, summary.get("status") == "finished"
         self.clock = time.perf_counter() - summary.get("seconds", 0)
-
-    @property
-    def finished(self) -> bool:
-        return self.summary.get("status") == "finished"
 
     def start(self, cfg: DictConfig, **facts: Any) -> None:
         """Record the config and that the run is running."""
         self.started = True
+        if self.checkpoint is None:  # what an earlier start logged before its first checkpoint
+            (self.path / "metrics.csv").unlink(missing_ok=True)
         self.write("config.yaml", OmegaConf.to_yaml(cfg))
         self.summary.pop("error", None)
         self.record(status="running", name=cfg.name, seed=cfg.seed, **facts)
-
-    @rank_zero_only
-    def start_again(self) -> None:
-        """Forget what a run logged that stopped before its first checkpoint."""
-        say(f"{self.path} has no checkpoint: it starts again from the beginning")
-        (self.path / "metrics.csv").unlink(missing_ok=True)
 
     def record(self, **facts: Any) -> None:
         """Add facts to summary.json."""
@@ -97,12 +89,14 @@ def open_run(cfg: DictConfig) -> Generator[Run]:
                 with suppress(TrainingError):  # the disk may be full: the first error is the one to show
                     run.record(status=status, error=reason)
             elif rank_zero_only.rank == 0:
-                leave_as_it_was(run.path, older)
+                with suppress(OSError):  # leave all as it was: the folder of this run is empty
+                    run.path.rmdir()
+                    _ = older and older.rename(run.path)
             if isinstance(error, MisconfigurationException):  # Lightning refuses what it was asked to do
                 raise ConfigError(str(error)) from error
             if isinstance(error, Preempted) and run.started:
-                hint = " and without overwrite=true" if cfg.overwrite else ""
-                say(f"stopped by {error.signal}: the same command with name={cfg.name}{hint} continues {run.path}")
+                hint = f"name={cfg.name}{' and without overwrite=true' * cfg.overwrite}"
+                say(f"stopped by {error.signal}: the same command with {hint} continues {run.path}")
             if interrupted:
                 raise SystemExit(130) from error
             raise
@@ -143,14 +137,6 @@ def unique_name(runs_dir: Path) -> str:
         with suppress(FileExistsError):
             (path := runs_dir / next(names)).mkdir(parents=True)
             return path.name
-
-
-def leave_as_it_was(path: Path, older: Path | None) -> None:
-    """Remove the folder of a run that has not started, if it is empty, and put an older one back."""
-    with suppress(OSError):
-        path.rmdir()
-        if older is not None:
-            older.rename(path)
 
 
 def read_run(cfg: DictConfig) -> Run:

@@ -10,8 +10,6 @@ from typing import TextIO
 
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
-BEYOND_THE_TEXT = 2**30  # Windows keeps others from reading what is locked
-
 
 @contextmanager
 def locked(folder: Path) -> Generator[None]:
@@ -61,7 +59,7 @@ def lock(file: TextIO) -> None:
     if sys.platform == "win32":
         import msvcrt
 
-        file.seek(BEYOND_THE_TEXT)
+        file.seek(2**30)  # beyond the text: Windows keeps others from reading what is locked
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
     else:
         import fcntl
