@@ -1,19 +1,17 @@
 """Every project that trains wrong is stopped with the right message, and no healthy one is."""
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import generate
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
-from projects.healthy import HEALTHY, HEALTHY_PATIENTS
+from projects.healthy import HEALTHY
 from projects.project import Project, Wrong, add_sources
-from projects.wrong import SLOW, WRONG
+from projects.wrong import WRONG
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # torch and Lightning warn of some of this
 Configure = Callable[..., DictConfig]
@@ -53,23 +51,6 @@ def train(cfg: DictConfig) -> str | None:
     return None
 
 
-def examine(cfg: DictConfig) -> dict[str, Any]:
-    """Run doctor.py in this process, and return what doctor.json says."""
-    from my_project.engine.doctor import examine as doctor
-    from my_project.engine.checks import learning, seed, short_fit
-
-    learning.SECONDS = seed.SECONDS = short_fit.FIT_SECONDS = doctor.DATA_SECONDS = (
-        100.0  # a busy machine finds the same
-    )
-    report = Path("doctor.json")
-    report.unlink(missing_ok=True)
-    try:
-        doctor.examine(cfg)
-    except SystemExit as error:
-        assert error.code == 1, error  # noqa: PT017
-    return json.loads(report.read_text())
-
-
 def title_of(rule: str) -> str:
     from my_project.engine.checks.finding import RULES
 
@@ -104,26 +85,6 @@ def test_a_wrong_project_is_stopped_and_told_why_and_where(configure, project, c
     message, printed = train(configure(project)), capfd.readouterr().err
     assert (message is None) == project.warning, message or printed
     assert says(message or printed, project), message or printed
-
-
-@pytest.mark.xdist_group("checks doctor")
-@pytest.mark.parametrize("project", every([project for project in WRONG if project.doctor]))
-def test_the_doctor_finds_what_a_run_cannot(configure, project):
-    rule = examine(configure(project))["rules"][project.rule]
-    assert rule["status"] == ("check" if project.warning else "wrong"), rule
-    assert any(place in finding["where"] for finding in rule["findings"] for place in project.places), rule
-
-
-@pytest.mark.xdist_group("checks doctor")
-def test_the_doctor_says_that_a_slow_loader_takes_the_time(configure):
-    assert examine(configure(SLOW))["speed"]["verdict"] == "data-bound"
-
-
-@pytest.mark.xdist_group("checks doctor")
-@pytest.mark.parametrize("project", every(HEALTHY_PATIENTS))
-def test_the_doctor_finds_nothing_in_a_healthy_project(configure, project):
-    rules = examine(configure(project))["rules"]
-    assert {name: rule["findings"] for name, rule in rules.items() if rule["findings"]} == {}
 
 
 @pytest.mark.xdist_group("checks healthy")

@@ -3,8 +3,8 @@
 import pytest
 import torch
 from lightning import Trainer
-
 from <<cookiecutter.package>>.engine.checks.finding import RULES
+
 from <<cookiecutter.package>>.engine.errors import ConfigError, RuleBroken
 from <<cookiecutter.package>>.engine.run import evaluate, train
 from <<cookiecutter.package>>.engine.survival.loops import StepCallback

@@ -13,7 +13,7 @@ from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from my_project.data.tables.table import Table
 from my_project.engine.build import build, build_model
-from my_project.engine.checks.splits import check_splits
+from my_project.engine.checks.data import check_splits
 from my_project.engine.errors import ConfigError
 from my_project.engine.targets import check_blocks
 
@@ -107,7 +107,7 @@ def test_rows_that_are_bound_to_be_equal_are_drawn_one_by_one(table):
     data = table(rows()[["city", "married", "class"]])  # 12 different ones
     loaders = {"train": data.train_dataloader(), "val": data.val_dataloader(), "test": data.test_dataloader()}
     assert [len(part) for part in numbers_of(data).values()] == [210, 60, 30]
-    assert not list(check_splits(loaders, max_bytes=1e9))
+    assert not list(check_splits(loaders))
 
 
 def test_columns_without_a_difference_are_left_out_and_those_that_count_rows_are_named(table, capsys):

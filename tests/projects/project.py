@@ -9,7 +9,13 @@ SOURCES = Path(__file__).parent
 HERE = "here"  # in `where`: a line of the class that ends with this comment
 
 # Seconds, not minutes: two epochs of twelve batches.
-SHORT = ["model=small", "trainer.accelerator=cpu", "trainer.max_epochs=2", "+trainer.limit_train_batches=12"]
+SHORT = [
+    "model=small",
+    "data=plain",
+    "trainer.accelerator=cpu",
+    "trainer.max_epochs=2",
+    "+trainer.limit_train_batches=12",
+]
 SHORT += ["callbacks.progress=null", "logger=none"]
 MANUAL = ("scheduler=none", "trainer.gradient_clip_val=null")
 
@@ -48,13 +54,15 @@ class Wrong(Project):
     Args:
         rule: the rule that is broken, a key of RULES.
         where: a part of the place that the message should name; `HERE` stands for the marked lines of the class.
-        warning: the run goes on and the message is printed.
+        says: a part of the message.
+        check: the run goes on and the message is printed.
         doctor: only doctor.py looks for it.
     """
 
     rule: str
     where: str = ""
-    warning: bool = False
+    says: str = ""
+    check: bool = False
     doctor: bool = False
 
     @property
@@ -71,7 +79,9 @@ class Wrong(Project):
 
 
 def add_sources(project: Path) -> None:
-    """Put models/ and data/ into a generated project, and a config for the model that most of them change."""
+    """Put models/ and data/ into a generated project, and configs for the model and the data that they change."""
     for kind in ("models", "data"):
         shutil.copytree(SOURCES / kind, project / "my_project" / kind, dirs_exist_ok=True)
     (project / "configs" / "model" / "small.yaml").write_text("_target_: my_project.models.small.Small\n")
+    data = "_target_: my_project.data.plain.PlainDigits\nbatch_size: 32\nnum_workers: 0\nseed: ${seed}\n"
+    (project / "configs" / "data" / "plain.yaml").write_text(data)

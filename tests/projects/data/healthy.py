@@ -1,7 +1,7 @@
 """Digits served in other ways, with nothing wrong."""
 
 import torch
-from my_project.data.images.digits import Digits
+from my_project.data.plain import PlainDigits
 from torch import Tensor
 from torch.utils.data import (
     BatchSampler,
@@ -30,7 +30,7 @@ class Flipped(Dataset):
         return image + 0.05 * torch.randn_like(image), label
 
 
-class PlainLoader(Digits):
+class PlainLoader(PlainDigits):
     """DataLoaders of torch, the one for training with two processes and random augmentation."""
 
     def train_dataloader(self) -> DataLoader:
@@ -72,7 +72,7 @@ class Stream(IterableDataset):
             yield self.dataset[index]
 
 
-class Streamed(Digits):
+class Streamed(PlainDigits):
     def train_dataloader(self) -> DataLoader:
         return DataLoader(Stream(self.splits["train"], shuffle=True), batch_size=32)
 
@@ -80,7 +80,7 @@ class Streamed(Digits):
         return DataLoader(Stream(self.splits["val"], shuffle=False), batch_size=32)
 
 
-class Unlabelled(Digits):
+class Unlabelled(PlainDigits):
     """Images alone, and nothing is said about classes."""
 
     num_classes = None
@@ -90,7 +90,7 @@ class Unlabelled(Digits):
         self.splits = {name: TensorDataset(dataset.tensors[0]) for name, dataset in self.splits.items()}
 
 
-class Brightness(Digits):
+class Brightness(PlainDigits):
     """A number to be predicted for each image."""
 
     num_classes = None
@@ -101,7 +101,7 @@ class Brightness(Digits):
         self.splits = {name: TensorDataset(image, image.mean(dim=(1, 2, 3))) for name, image in images.items()}
 
 
-class GreyValues(Digits):
+class GreyValues(PlainDigits):
     """Whole numbers from 0 to 16, for an embedding."""
 
     def __init__(self, **loading) -> None:
@@ -112,7 +112,7 @@ class GreyValues(Digits):
         }
 
 
-class Standardised(Digits):
+class Standardised(PlainDigits):
     """Zero mean, unit variance, by the statistics of train; labels are bytes."""
 
     def __init__(self, **loading) -> None:
@@ -125,7 +125,7 @@ class Standardised(Digits):
         }
 
 
-class Dicts(Digits):
+class Dicts(PlainDigits):
     """Batches with names."""
 
     def train_dataloader(self) -> DataLoader:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from my_project.data.images.digits import Digits
+from my_project.data.plain import PlainDigits
 from my_project.engine.loader import TensorLoader
 from torch import Tensor
 from torch.utils.data import (
@@ -21,7 +21,7 @@ from torch.utils.data import (
 )
 
 
-class Changed(Digits):
+class Changed(PlainDigits):
     """Digits whose tensors `change` may replace, split by split."""
 
     def __init__(self, **loading: Any) -> None:
@@ -43,7 +43,7 @@ class LabelsFromOne(Changed):
         return images, labels + 1
 
 
-class ElevenClasses(Digits):
+class ElevenClasses(PlainDigits):
     """One that no sample belongs to."""
 
     num_classes = 11
@@ -96,7 +96,7 @@ class WholeNumbers(Changed):
         return (255 * images).to(torch.uint8), labels
 
 
-class ValFromTrain(Digits):
+class ValFromTrain(PlainDigits):
     """All are trained on, and some of them are validated on."""
 
     def __init__(self, **loading: Any) -> None:
@@ -105,12 +105,12 @@ class ValFromTrain(Digits):
         self.splits["val"] = TensorDataset(images[::5], labels[::5])
 
 
-class TestIsVal(Digits):
+class TestIsVal(PlainDigits):
     def test_dataloader(self) -> DataLoader:
         return self.val_dataloader()
 
 
-class CopiesBeforeTheSplit(Digits):
+class CopiesBeforeTheSplit(PlainDigits):
     """A rare class is repeated, and then split: copies of one image lie on both sides."""
 
     def __init__(self, **loading: Any) -> None:
@@ -127,7 +127,7 @@ class CopiesBeforeTheSplit(Digits):
         return [self.splits["train"].tensors, self.splits["val"].tensors]
 
 
-class AnotherSplitEachTime(Digits):
+class AnotherSplitEachTime(PlainDigits):
     """random_split without a generator of its own, drawn for each loader."""
 
     def draw(self) -> list[Subset]:
@@ -140,17 +140,17 @@ class AnotherSplitEachTime(Digits):
         return DataLoader(self.draw()[1], batch_size=32)
 
 
-class NotShuffled(Digits):
+class NotShuffled(PlainDigits):
     def train_dataloader(self) -> DataLoader:
         return DataLoader(self.splits["train"], batch_size=32)
 
 
-class NotShuffledTensors(Digits):
+class NotShuffledTensors(PlainDigits):
     def train_dataloader(self) -> DataLoader:
         return TensorLoader(self.splits["train"], shuffle=False, **self.loading)
 
 
-class ShuffledOnce(Digits):
+class ShuffledOnce(PlainDigits):
     """One permutation, the same in every epoch."""
 
     def train_dataloader(self) -> DataLoader:
@@ -158,7 +158,7 @@ class ShuffledOnce(Digits):
         return DataLoader(self.splits["train"], batch_size=32, sampler=order)
 
 
-class SamplerThatStartsAgain(Digits):
+class SamplerThatStartsAgain(PlainDigits):
     """Reproducible, it was thought: the generator is seeded at the start of each pass."""
 
     def train_dataloader(self) -> DataLoader:
@@ -171,12 +171,12 @@ class SeededAgain(RandomSampler):
         return super().__iter__()
 
 
-class ValShuffled(Digits):
+class ValShuffled(PlainDigits):
     def val_dataloader(self) -> DataLoader:
         return DataLoader(self.splits["val"], batch_size=32, shuffle=True)
 
 
-class TestShuffled(Digits):
+class TestShuffled(PlainDigits):
     def test_dataloader(self) -> DataLoader:
         return TensorLoader(self.splits["test"], shuffle=True, **self.loading)
 
@@ -198,7 +198,7 @@ class Noisy(Dataset):
         return image + 0.1 * noise, label
 
 
-class AugmentedValidation(Digits):
+class AugmentedValidation(PlainDigits):
     def train_dataloader(self) -> DataLoader:
         return DataLoader(Noisy(self.splits["train"]), batch_size=32, shuffle=True)
 
@@ -206,7 +206,7 @@ class AugmentedValidation(Digits):
         return DataLoader(Noisy(self.splits["val"]), batch_size=32)
 
 
-class OneGeneratorForAllWorkers(Digits):
+class OneGeneratorForAllWorkers(PlainDigits):
     """Each worker of each epoch begins with a copy of the same generator."""
 
     def train_dataloader(self) -> DataLoader:
@@ -214,7 +214,7 @@ class OneGeneratorForAllWorkers(Digits):
         return DataLoader(noisy, batch_size=32, shuffle=True, num_workers=2)
 
 
-class OneNoiseForTheBatch(Digits):
+class OneNoiseForTheBatch(PlainDigits):
     """Drawn once per batch, and added to all of its images."""
 
     def train_dataloader(self) -> DataLoader:
@@ -226,12 +226,12 @@ def with_one_noise(samples: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
     return [images + 0.1 * torch.randn(images.shape[1:]), labels]
 
 
-class LastValBatchDropped(Digits):
+class LastValBatchDropped(PlainDigits):
     def val_dataloader(self) -> DataLoader:
         return DataLoader(self.splits["val"], batch_size=64, drop_last=True)
 
 
-class ValWithReplacement(Digits):
+class ValWithReplacement(PlainDigits):
     """Some are counted twice and others never."""
 
     def val_dataloader(self) -> DataLoader:
@@ -239,7 +239,7 @@ class ValWithReplacement(Digits):
         return DataLoader(self.splits["val"], batch_size=32, sampler=draw)
 
 
-class UnequalValBatches(Digits):
+class UnequalValBatches(PlainDigits):
     """Nothing wrong: the last one is smaller, as with any plain DataLoader."""
 
     def val_dataloader(self) -> DataLoader:
@@ -253,7 +253,7 @@ class LabelsOfOthers(Changed):
         return images, labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))]
 
 
-class OrderWithoutSeed(Digits):
+class OrderWithoutSeed(PlainDigits):
     """One order, whatever the seed of the run is."""
 
     def train_dataloader(self) -> DataLoader:
@@ -261,7 +261,7 @@ class OrderWithoutSeed(Digits):
         return DataLoader(self.splits["train"], batch_size=32, shuffle=True, generator=generator)
 
 
-class Slow(Digits):
+class Slow(PlainDigits):
     """Each image takes its time, as a large one on a slow disk does."""
 
     def train_dataloader(self) -> DataLoader:
@@ -280,7 +280,7 @@ class Sleeping(Dataset):
         return self.dataset[index]
 
 
-class ValRowsDrawnByWeight(Digits):
+class ValRowsDrawnByWeight(PlainDigits):
     """All rows in one dataset: the weights of those of val should be 0."""
 
     def train_dataloader(self) -> DataLoader:

@@ -134,7 +134,7 @@ class GradientsInTest(Small):
 class EvalAfterTheFirstEpoch(Small):
     """A picture of the weights at the end of each epoch; Lightning calls train() only after its own evaluations."""
 
-    def on_train_epoch_end(self) -> None:  # here
+    def on_train_epoch_end(self) -> None:
         super().on_train_epoch_end()
         self.eval()
         with torch.no_grad():

@@ -116,9 +116,9 @@ class InTheClass(Small):
 class MadeInForward(Small):
     """A new, random layer for each batch."""
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:  # here
         features = self.features(images)
-        return self.head(nn.Linear(32, 32)(features))  # here
+        return self.head(nn.Linear(32, 32)(features))
 
 
 class TensorForParameter(Small):

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from my_project.models.classifier import Batch, Classifier
+from my_project.models.classifier import Classifier
+from my_project.models.supervised import Batch
 from torch import Tensor, nn
 
 

@@ -1,200 +1,244 @@
-"""The modules and losses that a step calls, in which mode, and how."""
+"""What functions and modules are told in a step: losses, dropout, batch norm, backward; and what a loss is given."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from inspect import getattr_static
-from types import FrameType
+import math
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
-from weakref import ref
 
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn import functional as F
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.nn.parallel import DistributedDataParallel
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 from torchmetrics import Metric, MetricCollection
 
-from .batch import is_dense, size_of
-from .finding import Finding, definition, is_owners, owner_frame, place
-from .tracer import Tracer
+from <<cookiecutter.package>>.engine.checks.findings import Finding, definition, running
 
-CALL = nn.Module._wrapped_call_impl.__code__  # what model(x) runs before forward
-LOSSES = ("cross_entropy", "nll_loss", "binary_cross_entropy_with_logits")
-DROPOUTS = ("dropout", "alpha_dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout")
-STEPS = ("training_step", "validation_step", "test_step", "predict_step")
+FOR_CLASSES = {F.cross_entropy, F.nll_loss}
+FOR_NUMBERS = {F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss}
+LOSSES = FOR_CLASSES | FOR_NUMBERS | {F.binary_cross_entropy_with_logits}
+DROPOUTS = {F.dropout, F.alpha_dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.feature_alpha_dropout}
+LAYERS = {F.linear, torch.conv1d, torch.conv2d, torch.conv3d}
+BACKWARD = {Tensor.backward, torch.autograd.backward}
+VIEWS = ("View", "Squeeze", "Unsqueeze", "ToCopy", "Transpose", "Permute", "Select", "Clamp", "UnsafeView")
 
 
 @dataclass
-class Seen:
-    """How a module was called, in one step or several."""
+class Loss:
+    """A call of a loss function of torch."""
 
-    in_train: bool = False
-    trained: set[int] = field(default_factory=set)  # batches in which it ran with gradients, in train mode
-    evaluated: set[int] = field(default_factory=set)  # the same in eval mode
-    with_grad: bool = False
-    trainable: bool = False  # it had a parameter of its own that required a gradient
-    place: str = ""  # where it was called first
+    function: Any
+    outputs: Tensor
+    targets: Tensor
+    options: dict[str, Any]
+    place: str
 
     @property
-    def in_eval(self) -> bool:
-        """In some batch it ran with gradients in eval mode only: an attack on the inputs may be made so, before training."""
-        return bool(self.evaluated - self.trained)
+    def ignored(self) -> int:
+        return self.options.get("ignore_index", -100)
+
+    @property
+    def made_by(self) -> str:
+        """The operation that made the outputs, views and casts aside, as `AddmmBackward`."""
+        node = self.outputs.grad_fn
+        while node is not None and node.name().startswith(VIEWS):
+            node = node.next_functions[0][0]
+        return "" if node is None else node.name().rstrip("0123456789")
 
 
 @dataclass
 class Entry:
-    """The first outermost call of the model in a step."""
+    """The first call, from outside of any module, of a module with parameters."""
 
     module: nn.Module
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    output: Any = None
+    output: Any
 
 
-@dataclass
-class LossCall:
-    """The arguments of a loss function of torch.nn.functional."""
+class CallWatch(TorchFunctionMode):
+    """Sees the calls of torch's functions and of all modules between `start` and `stop`.
 
-    name: str
-    outputs: Tensor
-    targets: Tensor
-    ignore_index: int
-    where: str
+    In a subclass `before_loss` and `before_backward` are called first.
+    """
 
+    def __init__(self, model: LightningModule) -> None:
+        super().__init__()
+        self.model = model
+        # Private: torch has no other sign of a module that is compiled in place. Watching would compile it once more.
+        self.is_compiled = any(getattr(m, "_compiled_call_impl", None) is not None for m in model.modules())
+        self.is_compiled |= any(type(m).__name__ == "OptimizedModule" for m in model.modules())
+        self.handles: list[Any] = []
+        self.has_mode = self.differentiates = False
+        self.dropped = self.batch_statistics = self.with_gradients = ""  # place of the first
+        self.metrics: dict[int, nn.Module] = {}  # that were called as functions, by id: a metric is equal to anything
 
-@dataclass
-class CallWatch:
-    """What is called in the steps of one stage, while the tracer is on."""
-
-    model: LightningModule
-    tracer: Tracer
-    modules: dict[int, tuple[nn.Module, Seen]] = field(default_factory=dict)
-    entry: Entry | None = None
-    losses: list[LossCall] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    grad_at: str | None = None  # place of the first call of the model with gradients on
-    dropped_at: str | None = None  # place of the first functional dropout that was told to drop
-
-    def __post_init__(self) -> None:
+    def start(self, batch: Any, *, functions: bool = True) -> None:
+        """Watch the step of a batch; without `functions` only its modules."""
+        self.batch, self.entry, self.num_entries, self.inputs = batch, None, 0, None
+        self.losses: list[Loss] = []
+        self.made: list[tuple[weakref.ref[Tensor], nn.Module]] = []
         self.stack: list[nn.Module] = []
-        self.active = self.needs_grad = False
-        self.made_by: dict[int, tuple[Any, nn.Module]] = {}  # id of an output -> a weak reference, the innermost module
-        self.base = self.batch_size = self.batches = 0
-        self.inputs: Tensor | None = None  # what the first layer of the model is given, if its scale matters there
-        self.tracer.watch(nn.Module._wrapped_call_impl, self.called, self.returned)
-        for kind in {type(m) for m in self.model.modules() if not isinstance(m, Metric | MetricCollection)}:
-            self.tracer.watch(getattr_static(kind, "forward", None), self.forward_runs)
-        for name in STEPS:
-            self.tracer.watch(getattr(type(self.model), name), self.step_begins)
-        self.tracer.watch(torch.autograd.grad, self.differentiates)
-        for name in LOSSES:
-            self.tracer.watch(getattr(functional, name), self.loss_called(name))
-        for name in DROPOUTS:
-            self.tracer.watch(getattr(functional, name), self.dropout_called)
+        self.in_train: set[nn.Module] = set()  # that ran in train mode; in training, with gradients
+        self.in_eval: set[nn.Module] = set()
+        if not self.is_compiled:
+            self.handles = [register_module_forward_pre_hook(lambda module, args: self.stack.append(module))]
+            self.handles += [register_module_forward_hook(self.after_call, with_kwargs=True)]
+            self.has_mode = functions
+            if functions:
+                self.__enter__()
 
-    def begin(self, batch: Any) -> None:
-        self.stack.clear()
-        self.made_by.clear()
-        self.active, self.batches, self.batch_size = True, self.batches + 1, size_of(batch)
-        self.base, self.entry, self.batch, self.num_entries = 0, None, batch, 0
-        self.first_layer = self.inputs = None
-        self.losses.clear()
+    def stop(self) -> None:
+        while self.handles:
+            self.handles.pop().remove()
+        if self.has_mode:
+            self.has_mode = False
+            self.__exit__(None, None, None)
 
-    def step_begins(self, frame: FrameType) -> None:
-        """Forget the call of DistributedDataParallel, which calls the model, which calls the step."""
-        self.base, self.entry, self.num_entries = len(self.stack), None, 0
+    def before_loss(self, loss: Loss) -> None: ...
 
-    def called(self, frame: FrameType) -> None:
-        module = frame.f_locals["self"]
-        if self.active and not isinstance(module, Metric | MetricCollection):
-            if id(module) not in self.modules:
-                self.modules[id(module)] = module, Seen(place=place(owner_frame(frame)))
-            _, seen = self.modules[id(module)]
-            grad = torch.is_grad_enabled()
-            seen.in_train |= module.training
-            if grad:
-                (seen.trained if module.training else seen.evaluated).add(self.batches)
-            seen.with_grad |= grad
-            own = list(module.parameters(recurse=False))
-            seen.trainable |= any(p.requires_grad for p in own)
-            if own and not any(True for _ in module.children()) and self.first_layer is None:
-                self.first_layer = module
-                given = frame.f_locals["args"][0] if frame.f_locals["args"] else None
-                normalises = isinstance(module, nn.modules.batchnorm._NormBase | nn.LayerNorm | nn.GroupNorm)
-                self.inputs = given if is_dense(given) and given.is_floating_point() and not normalises else None
-            outermost = len(self.stack) == self.base
-            self.num_entries += outermost and any(True for _ in module.parameters())
-            if outermost and self.entry is None and any(True for _ in module.parameters()):
-                self.entry = Entry(module, frame.f_locals["args"], frame.f_locals["kwargs"])
-                self.grad_at = self.grad_at or (grad and place(owner_frame(frame))) or None
-        self.stack.append(module)
+    def before_backward(self, losses: list[Any]) -> None: ...
 
-    def returned(self, frame: FrameType, value: Any) -> None:
-        module = self.stack.pop() if self.stack else None
-        if self.active and module is not None and isinstance(value, Tensor):
-            known = self.made_by.get(id(value))
-            if known is None or known[0]() is not value:  # the number of a tensor that is gone serves another one
-                self.made_by[id(value)] = ref(value), module
-        if self.entry and self.entry.module is module and len(self.stack) == self.base:
-            self.num_entries -= is_same(self.entry.output, value)  # called again, for another score of the same batch
-            self.entry.output = value if self.entry.output is None else self.entry.output
+    def after_call(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        while self.stack and self.stack.pop() is not module:  # one has raised an exception
+            pass
+        if isinstance(output, Tensor):
+            self.made.append((weakref.ref(output), module))
+        if isinstance(module, Metric | MetricCollection):
+            self.metrics[id(module)] = module
+        elif torch.is_grad_enabled() or not self.model.training:
+            (self.in_train if module.training else self.in_eval).add(module)
+        # DistributedDataParallel calls the model, and that calls the step.
+        outside = 2 if self.stack and isinstance(self.stack[0], DistributedDataParallel) else 0
+        is_part = any(True for _ in module.parameters()) and not isinstance(module, DistributedDataParallel)
+        if is_part and len(self.stack) == outside:
+            again = self.entry and self.entry.args and args and args[0] is self.entry.args[0]  # the same samples
+            self.num_entries += not again
+            self.entry = self.entry or Entry(module, args, kwargs, output)
 
-    def note_output(self, entry: nn.Module, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        """A forward hook of all modules that keeps what one puts out, for batches that are not traced."""
-        if module is entry and not (self.entry and is_same(self.entry.output, output)):
-            self.entry, self.num_entries = Entry(module, args, {}, output), self.num_entries + 1
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if not torch.compiler.is_compiling():
+            self.before_function(func, args, kwargs)
+        return func(*args, **kwargs)
 
-    def forward_runs(self, frame: FrameType) -> None:
-        """(2) Is this run of forward reached through the call of its module?"""
-        if not frame.f_code.co_varnames:
-            return
-        first = frame.f_locals.get(frame.f_code.co_varnames[0])
-        module = first[0] if isinstance(first, tuple) and first else first  # of a decorator: *args
-        caller = frame.f_back
-        while caller is not None and caller.f_code.co_filename.endswith("contextlib.py"):  # a decorator of forward
-            caller = caller.f_back
-        if not isinstance(module, nn.Module) or caller is None or not is_owners(caller.f_code.co_filename):
-            return
-        if any(finding.where == place(caller) for finding in self.findings):
-            return
-        outer: FrameType | None = caller
-        while outer is not None and outer.f_code.co_name not in STEPS:
-            if outer.f_code is CALL and outer.f_locals["self"] is module:
-                return
-            outer = outer.f_back
-        what = f"{type(module).__name__}.forward is called directly"
-        effect = "hooks, torch.compile and DistributedDataParallel act in the call and are left out"
-        self.findings.append(
-            Finding("called", place(caller), what, effect, "write model(x) instead of model.forward(x)")
-        )
+    def before_function(self, func: Any, args: Any, kwargs: Any) -> None:
+        def told(position: int, name: str, default: Any) -> Any:
+            return kwargs.get(name, args[position] if len(args) > position else default)
 
-    def loss_called(self, name: str) -> Callable[[FrameType], None]:
-        def called(frame: FrameType) -> None:
-            values = frame.f_locals
-            if self.active and is_dense(values["input"]):
-                index, where = values.get("ignore_index", -100), self.path(self.stack[-1:]) or place(owner_frame(frame))
-                self.losses.append(LossCall(name, values["input"], values["target"], index, where))
-
-        return called
-
-    def differentiates(self, frame: FrameType) -> None:
-        self.needs_grad = True  # a force, or the residual of an equation
-
-    def dropout_called(self, frame: FrameType) -> None:
-        inside = isinstance(
-            frame.f_back and frame.f_back.f_locals.get("self"), nn.Dropout | nn.modules.dropout._DropoutNd
-        )
-        if self.active and frame.f_locals["training"] and frame.f_locals["p"] > 0 and not inside:
-            self.dropped_at = self.dropped_at or place(owner_frame(frame)) or "a library"
+        if func in LOSSES:
+            options = {name: value for name, value in kwargs.items() if name not in ("input", "target")}
+            place = self.path(self.stack[-1:]) or running() or "loss"
+            self.losses.append(Loss(func, told(0, "input", None), told(1, "target", None), options, place))
+            self.before_loss(self.losses[-1])
+        elif func in DROPOUTS and told(2, "training", True) and told(1, "p", 0.5) > 0:
+            self.dropped = self.dropped or running() or "a library"
+        elif func is F.batch_norm and told(5, "training", False) and told(1, "running_mean", None) is not None:
+            self.batch_statistics = self.batch_statistics or running() or "a library"
+        elif func in LAYERS:
+            self.inputs = told(0, "input", None) if self.inputs is None else self.inputs
+            if torch.is_grad_enabled() and told(1, "weight", None).requires_grad:
+                self.with_gradients = self.with_gradients or running() or "a library"
+        elif func in BACKWARD or func is torch.autograd.grad:
+            self.differentiates = True
+            if func in BACKWARD:
+                self.before_backward([x for x in tree_leaves(told(0, "tensors", None)) if isinstance(x, Tensor)])
 
     def path(self, modules: list[nn.Module]) -> str:
-        """Return the path of a registered module, or an empty string."""
+        """Return the path of the first of some modules, an empty string for the model itself and for none."""
         return next((name for name, m in self.model.named_modules() if modules and m is modules[0]), "")
 
-    def maker(self, outputs: Tensor) -> str:
-        """Return the path of the module that made a tensor, or where its forward is written; an empty string if none did."""
-        known, module = self.made_by.get(id(outputs), (lambda: None, self.model))
-        return (self.path([module]) or definition(module, "forward")) if known() is outputs else ""
+    def maker(self, loss: Loss) -> str:
+        """Return the path of the innermost module that has put out what a loss is given, or where the loss is called."""
+        return self.path([module for ref, module in self.made if ref() is loss.outputs][:1]) or loss.place
+
+    def judges(self) -> bool:
+        """Say whether a loss compares what the model puts out with the labels of the batch."""
+        return any(
+            self.entry and loss.outputs is self.entry.output and self.is_label(loss.targets) for loss in self.losses
+        )
+
+    def is_label(self, targets: Tensor) -> bool:
+        """Say whether targets are the labels of the batch, in whatever shape."""
+        same = [x for x in tree_leaves(self.batch) if isinstance(x, Tensor) and x.numel() == targets.numel()]
+        whole = not targets.is_floating_point()
+        return whole and any(torch.equal(x.flatten().to(targets.dtype), targets.flatten()) for x in same)
 
 
-def is_same(one: Any, other: Any) -> bool:
-    return is_dense(one) and is_dense(other) and one.shape == other.shape and torch.equal(one, other)
+def check_targets(loss: Loss, batch: Any) -> Iterator[Finding]:
+    """Labels name a class, and numbers are compared one with one. Looked at before the loss is computed: it may fail."""
+    outputs, targets = loss.outputs, loss.targets
+    alike = outputs.squeeze().shape == targets.squeeze().shape != ()
+    if loss.function in FOR_NUMBERS and alike and outputs.shape != targets.shape:
+        shapes = f"{tuple(outputs.shape)} and targets of shape {tuple(targets.shape)}"
+        what = f"outputs of shape {shapes} are not compared one with one, but each with each"
+        remedy = "give both the same shape, with squeeze(1) or unsqueeze(1)"
+        yield Finding("labels", loss.place, what, remedy=remedy, effect="the model learns the mean of the targets")
+    elif loss.function in FOR_CLASSES and not targets.is_floating_point() and outputs.dim() > 1:
+        classes = outputs.size(1)
+        wrong = targets[((targets < 0) | (targets >= classes)) & (targets != loss.ignored)]
+        if len(wrong):
+            what = f"{len(wrong)} of {targets.numel()} labels are outside 0 to {classes - 1}, such as {wrong[0]}"
+            from_one = wrong.eq(classes).all() and not targets.eq(0).any()
+            yield Finding("labels", loss.place, what + ("; they seem to count from 1" if from_one else ""))
+        same = [x for x in tree_leaves(batch) if isinstance(x, Tensor) and x.shape == targets.shape]
+        cast = [x for x in same if x.is_floating_point() and torch.equal(x.long(), targets)]
+        if cast and not any(x.dtype == targets.dtype and torch.equal(x, targets) for x in same):
+            what, effect = f"labels are {cast[0].dtype}, not integers", "labels that differ may become one class"
+            is_whole = torch.equal(cast[0], cast[0].round())
+            yield Finding("labels", "train", what, "check" if is_whole else None, effect=effect)
+
+
+def check_losses(calls: CallWatch, num_classes: int | None) -> Iterator[Finding]:
+    """A loss for classes takes logits, one for each class."""
+    losses = [loss for loss in calls.losses if loss.function not in FOR_NUMBERS and loss.outputs.numel()]
+    columns = [loss.outputs.size(1) for loss in losses if loss.outputs.dim() > 1]
+    for loss in losses:
+        yield from check_logits(loss, calls.maker(loss))
+        for_classes = num_classes and loss.function in FOR_CLASSES and loss.outputs.dim() > 1
+        if for_classes and num_classes not in columns and calls.is_label(loss.targets):
+            spare = min(columns) > num_classes and not any(other.targets.ge(num_classes).any() for other in losses)
+            what = f"the model gives {columns[0]} logits for {num_classes} classes"
+            yield Finding("num_classes", calls.maker(loss), what, None if spare else "check")
+
+
+def check_logits(loss: Loss, where: str) -> Iterator[Finding]:
+    """No softmax before a loss that applies it, and log_softmax before the one that does not."""
+    outputs = loss.outputs.detach().float()
+    activated = {"SoftmaxBackward": "softmax", "SigmoidBackward": "sigmoid"}.get(loss.made_by)
+    if loss.function is F.nll_loss and outputs.dim() > 1:
+        if bool(((outputs.exp().sum(dim=1) - 1).abs() > 0.05).any()):
+            what = "nll_loss is given probabilities or logits, not log-probabilities"
+            effect = "the loss falls without limit, or towards -1, and does not measure the right class's probability"
+            remedy = "use cross_entropy on the logits, or log_softmax(logits, dim=1) before nll_loss"
+            certain = activated or loss.made_by == "AddmmBackward"
+            yield Finding("logits", loss.place, what, None if certain else "check", remedy, effect)
+    elif activated:
+        yield Finding("logits", where, f"{loss.function.__name__} is given the output of {activated}")
+    elif loss.function is F.cross_entropy and outputs.dim() > 1 and bool((outputs >= 0).all()):
+        if bool(((outputs.sum(dim=1) - 1).abs() < 1e-3).all()):
+            yield Finding("logits", where, "cross_entropy is given numbers that look like probabilities", "check")
+
+
+def check_first_loss(calls: CallWatch) -> Iterator[Finding]:
+    """The first loss is not far above that of a guess; a head that scales its logits on purpose is left alone."""
+    for loss in calls.losses[:1]:
+        if loss.function is F.cross_entropy and loss.outputs.dim() > 1 and calls.is_label(loss.targets):
+            value = F.cross_entropy(loss.outputs.detach().float(), loss.targets, ignore_index=loss.ignored).item()
+            guess = math.log(loss.outputs.size(1))
+            if 1.5 * guess + 0.5 < value < math.inf and loss.made_by not in ("MulBackward", "DivBackward"):
+                what = f"the first loss is {value:.2f}; a guess among {loss.outputs.size(1)} classes has {guess:.2f}"
+                yield Finding("first_loss", calls.maker(loss), what)
+
+
+def check_backward(calls: CallWatch, losses: list[Tensor]) -> Iterator[Finding]:
+    """What backward is called on has a gradient. Looked at before: torch's own message does not say why it has none."""
+    if losses and not losses[0].requires_grad:
+        metric = [m for m in calls.metrics.values() if not getattr(m, "is_differentiable", True)]
+        what = "the loss has no gradient" + (f": {type(metric[0]).__name__} is a metric and has none" if metric else "")
+        remedy = "learn from a loss function, such as cross_entropy; a metric is only read" if metric else None
+        yield Finding("loss", definition(calls.model, "training_step"), what, remedy=remedy)

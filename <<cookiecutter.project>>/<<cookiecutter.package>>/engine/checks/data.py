@@ -1,200 +1,161 @@
-"""Labels, inputs, splits and order of the data are what training needs."""
+"""Batches as they come, and what loaders tell without loading any: inputs, labels, splits and order."""
 
-import time
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping
+from itertools import combinations
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import RandomSampler, SequentialSampler, SubsetRandomSampler
+from torch.utils import data
+from torch.utils._pytree import tree_leaves
 
-from <<cookiecutter.package>>.engine.survival.rng_state import rng_state, set_rng_state
+from <<cookiecutter.package>>.engine.checks.findings import Finding
 
-from .augmentation import check_augmentation, check_evaluation_data
-from .batch import class_labels, inputs_and_labels, tensors
-from .finding import Finding
-from .samples import has_known_order, labels_of, loaders_of, rows_of, sampler_of, samples_of
-from .splits import check_splits
-
-MAX_BYTES = 256 * 1024**2  # of two splits, compared in a run
-IGNORED = -100  # label that torch's losses leave out
-NAMED = 10  # classes, labels and samples named in a message
-
-MIN_SCALE, MAX_SCALE = 0.003, 10.0  # of inputs that a network with usual weights can start from
+LABELS = ("labels", "label", "targets", "target", "y")
+NUM_BATCHES = 6  # of a pass, whose order is compared
+MAX_BYTES = 64 * 1024**2  # of inputs in memory: they are hashed within a second
 
 
-def check_data(
-    loaders: dict[str, Any],
-    num_classes: int | None,
-    *,
-    overfit: bool = False,
-    ignore_index: int = IGNORED,
-    max_bytes: float = MAX_BYTES,
-    deadline: float = 0.0,
-) -> Iterator[Finding]:
-    """Look at what is known without loading a sample.
-
-    Args:
-        loaders: by split: train, val, test; a split may have a list or dict of them.
-        num_classes: None leaves out the labels.
-        overfit: the run learns a few batches by heart, in a fixed order (`overfit_batches`).
-        ignore_index: label that the loss leaves out.
-        max_bytes: of two splits in memory; more is not compared.
-        deadline: in `time.monotonic()`; until then samples are loaded to compare the splits, if nothing else tells.
-    """
-    for split, loader in flat(loaders):
-        labels = class_labels(labels_of(loader))
-        if labels is not None and num_classes is not None:
-            yield from check_labels(labels, num_classes, split, ignore_index=ignore_index, whole=split == "train")
-        if not overfit:
-            yield from check_order(loader, split)
-    yield from check_splits(loaders, max_bytes, deadline)
+def inputs_and_labels(batch: Any) -> tuple[Any, Any]:
+    """Return the first and the last part of a batch, of a dict the labels by their name; None for what it has not."""
+    if isinstance(batch, Mapping):
+        labels = next((batch[key] for key in LABELS if key in batch), None)
+        return next((value for key, value in batch.items() if key not in LABELS), None), labels
+    if isinstance(batch, list | tuple) and batch:
+        return batch[0], batch[-1] if len(batch) > 1 else None
+    return batch, None
 
 
-def check_data_whole(loaders: dict[str, Any], num_classes: int | None, seconds: float) -> Iterator[Finding]:
-    """Look at the samples too, for about so many seconds; random states are what they were afterwards."""
-    deadline = time.monotonic() + seconds
-    every = [loader for _, loader in flat(loaders)]
-    state = rng_state(every)
-    try:
-        yield from check_data(loaders, num_classes, max_bytes=float("inf"), deadline=time.monotonic() + seconds / 2)
-        for split, loader in flat(loaders):
-            yield from check_augmentation(loader) if split == "train" else check_evaluation_data(loader, split)
-        for split, loader in flat(loaders):
-            if num_classes is not None and class_labels(labels_of(loader)) is None:
-                labels, whole = loaded_labels(loader, deadline)
-                if labels is not None:
-                    yield from check_labels(labels, num_classes, split, whole=whole and split == "train")
-    finally:
-        set_rng_state(state, every)
+def loaders_of(loaders: Any) -> list[Any]:
+    """Return the DataLoaders among one loader or several, in lists, dicts or a CombinedLoader."""
+    return [x for x in tree_leaves(getattr(loaders, "flattened", loaders)) if isinstance(x, data.DataLoader)]
 
 
-def flat(loaders: dict[str, Any]) -> list[tuple[str, Any]]:
-    return [(split, loader) for split, several in loaders.items() for loader in loaders_of(several)]
+def sampler_of(loader: Any) -> Any:
+    """Return what decides on the order of a loader, None where that is not known."""
+    batches = loader.batch_sampler
+    if isinstance(loader.dataset, data.IterableDataset) or type(batches) not in (data.BatchSampler, type(None)):
+        return None
+    return loader.sampler if batches is None else batches.sampler
 
 
-def loaded_labels(loader: Any, deadline: float) -> tuple[Tensor | None, bool]:
-    """Return the labels of the batches that are loaded before the deadline, and whether these were all."""
-    found = []
-    for batch in loader:
-        labels = class_labels(inputs_and_labels(batch)[1])
-        if labels is None or time.monotonic() > deadline:
-            return (torch.cat(found) if found else None), False
-        found.append(labels)
-    return (torch.cat(found) if found else None), True
+def check_inputs(inputs: Any, batch: Any, split: str) -> Iterator[Finding]:
+    """What the first layer is given is finite, and on a scale that weights are made for; so is what was served."""
+    served = inputs_and_labels(batch)[0]
+    broken = [isinstance(x, Tensor) and x.is_floating_point() and not x.isfinite().all() for x in (served, inputs)]
+    if any(broken):
+        what = f"inputs of {split} are NaN or infinite" + ("" if broken[1] else ", and the model replaces them")
+        effect = "one such sample makes the loss of its batch NaN, and from the next step on all weights"
+        remedy = "remove or fill such values when the data is made; look for a division by a zero deviation"
+        yield Finding("inputs", split, what, "wrong" if broken[1] else "check", remedy, effect)
+    elif isinstance(inputs, Tensor) and isinstance(served, Tensor) and inputs.numel() == served.numel() > 1:
+        mean, std = inputs.float().mean().item(), inputs.float().std().item()
+        if std > 10 or abs(mean) > 10 * max(std, 1) or std < 0.003:
+            yield Finding("inputs", split, f"inputs of {split} have mean {mean:.3g} and standard deviation {std:.3g}")
 
 
-def check_labels(
-    labels: Tensor, num_classes: int, where: str, *, ignore_index: int = IGNORED, whole: bool = False
-) -> Iterator[Finding]:
-    """Find labels that name no class, and, in the whole of a training split, classes that no label names.
-
-    Args:
-        labels: (N,), as from `class_labels`.
-        num_classes: 1, for a single logit, has two classes.
-        where: the split.
-        ignore_index: label that the loss leaves out.
-        whole: these are all the labels of the split, and each class should have some.
-    """
-    num_classes = max(num_classes, 2)
-    if labels.is_floating_point() and num_classes == 2:
-        return  # the target of a binary loss
-    if labels.is_floating_point():
-        yield Finding(
-            "labels",
-            where,
-            what=f"labels of {where} are {str(labels.dtype).removeprefix('torch.')}, not integers",
-            effect="a loss takes them for probabilities or fails; made integers, labels that differ may become one class",
-            remedy="give each class its number, 0 to num_classes - 1, as torch.int64",
-        )
-        return
-    labels = labels.long()
-    wrong = (labels < 0) | (labels >= num_classes)
-    wrong &= labels != ignore_index
-    if wrong.any():
-        at = wrong.nonzero().flatten()[:3].tolist()
-        examples = ", ".join(f"{labels[i]} at {i}" for i in at)
-        yield Finding(
-            "labels",
-            where,
-            what=f"{int(wrong.sum())} of {len(labels)} labels of {where} are outside 0 to {num_classes - 1}: {examples}",
-            effect="the loss would fail on them, leave them out, or count them for another class",
-            remedy="number the classes from 0, or set num_classes of the data to the largest label + 1",
-        )
-    missing = sorted(set(range(num_classes)) - set(labels.unique().tolist()))
-    if whole and missing and not wrong.all():
-        yield Finding(
-            "labels",
-            where,
-            what=f"{len(missing)} of {num_classes} classes have no sample in {where}: {some(missing)}",
-            effect="the model would never predict them, and is scored on them all the same",
-            remedy="split each class in proportion (stratify), or lower num_classes of the data if there are no such classes",
-        )
-
-
-def check_finite(batch: Any, where: str) -> Iterator[Finding]:
-    """Find inputs of a batch that are not finite."""
-    for inputs in tensors(inputs_and_labels(batch)[0])[:1]:
-        finite = inputs.isfinite()
-        if not finite.all():
-            rows = (~finite.reshape(len(inputs), -1)).any(dim=1).nonzero().flatten().tolist()
-            yield Finding(
-                "inputs",
-                where,
-                what=f"{len(rows)} of {len(inputs)} samples in a batch of {where} have NaN or infinite inputs: {some(rows)}",
-                effect="one such sample makes the loss of its batch NaN, and from the next step on all weights",
-                remedy="remove or fill such values when the data is made, and look for a division by a zero deviation",
+def check_samplers(loaders: Any, split: str) -> Iterator[Finding]:
+    """Training data is shuffled, evaluation data is not, and each of its samples comes once."""
+    for loader in loaders_of(loaders):
+        sampler = sampler_of(loader)
+        if sampler is None or len(loader) < 2:
+            continue
+        shuffles = getattr(sampler, "shuffle", isinstance(sampler, data.RandomSampler | data.SubsetRandomSampler))
+        if split == "train" and (
+            isinstance(sampler, data.SequentialSampler) or getattr(sampler, "shuffle", True) is False
+        ):
+            yield Finding("shuffling", split, "training data comes in the same order in each epoch")
+        elif split != "train" and shuffles:
+            effect = "what depends on the order differs from pass to pass: averages over batches, logged samples"
+            remedy = f"set shuffle=False for the {split} loader; for a part of a dataset use Subset"
+            yield Finding("shuffling", split, f"{split} comes in a new order in each pass", None, remedy, effect)
+        elif split != "train" and isinstance(sampler, list | tuple) and len(set(sampler)) < len(sampler):
+            what = (
+                f"{len(sampler) - len(set(sampler))} of the {len(sampler)} samples that {split} draws were drawn before"
             )
+            yield Finding("metrics", split, what, remedy=f"serve each sample of {split} once, without a sampler")
 
 
-def check_inputs(inputs: Any, where: str) -> Iterator[Finding]:
-    """Find inputs, as a model's first layer receives them, that are not finite or far from the scale it starts from."""
-    if not isinstance(inputs, Tensor) or not inputs.is_floating_point() or inputs.numel() < 2:
-        return  # tokens are looked up, not multiplied
-    if not inputs.isfinite().all():
-        yield from check_finite((inputs,), where)
-        return
-    values = inputs.float()
-    mean, std = values.mean().item(), values.std().item()
-    if std > MAX_SCALE or abs(mean) > MAX_SCALE * max(std, 1.0) or std < MIN_SCALE:
-        yield Finding(
-            "inputs",
-            where,
-            what=f"inputs of {where} have mean {mean:.3g} and standard deviation {std:.3g}",
-            effect="weights are initialised for inputs near mean 0 and deviation 1: training is slow or unstable",
-            remedy="divide images by 255 once; subtract the mean of the training split and divide by its deviation",
-            warning=True,
-        )
+def rows_of(dataset: Any) -> tuple[Tensor, ...]:
+    """Return the tensors (N, ...) of a dataset that lies in memory, below subsets and wrappers; else an empty tuple."""
+    if isinstance(dataset, data.TensorDataset):
+        return dataset.tensors
+    if isinstance(dataset, data.Subset):
+        return tuple(rows[torch.as_tensor(dataset.indices)] for rows in rows_of(dataset.dataset))
+    if isinstance(dataset, data.ConcatDataset):
+        parts = [rows_of(part) for part in dataset.datasets]
+        return tuple(map(torch.cat, zip(*parts, strict=True))) if len({len(part) for part in parts}) == 1 else ()
+    inner = getattr(dataset, "dataset", None)
+    is_wrapper = hasattr(inner, "__len__") and hasattr(dataset, "__len__") and len(inner) == len(dataset)
+    return rows_of(inner) if is_wrapper else ()
 
 
-def check_order(loader: Any, split: str) -> Iterator[Finding]:
-    """Find a training loader in a fixed order, and an evaluation loader in a random one, by their samplers."""
-    if not has_known_order(loader) or not hasattr(loader, "__len__") or len(loader) < 2:
-        return
-    sampler = sampler_of(loader)
-    fixed = isinstance(sampler, SequentialSampler) or getattr(sampler, "shuffle", None) is False
-    shuffled = isinstance(sampler, RandomSampler | SubsetRandomSampler) or getattr(sampler, "shuffle", None) is True
-    if split == "train" and fixed:
-        samples = samples_of(loader)
-        yield Finding(
-            "shuffling",
-            split,
-            what="training data is served in the same order in each epoch: its loader has no shuffle=True",
-            effect="batches hold the same samples each time, of one class when the data is sorted: less is learnt",
-            remedy="set shuffle=True for the training loader",
-            # Another dataset may draw its samples at random and leave the index aside.
-            warning=samples is None or not rows_of(samples.base),
-        )
-    if split != "train" and shuffled:
-        yield Finding(
-            "shuffling",
-            split,
-            what=f"{split} is served in a new random order in each pass",
-            effect="what depends on the order differs from pass to pass: averages over batches, logged samples",
-            remedy=f"set shuffle=False for the {split} loader; for a part of a dataset use Subset, not a random sampler",
-        )
+def served_rows(loaders: Any) -> tuple[Tensor, ...]:
+    """Return the tensors whose rows the loader of a split can serve, if it is one and they lie in memory."""
+    found = loaders_of(loaders)
+    rows, sampler = rows_of(found[0].dataset) if len(found) == 1 else (), sampler_of(found[0]) if found else None
+    if isinstance(sampler, data.SubsetRandomSampler):
+        return tuple(x[torch.as_tensor(sampler.indices)] for x in rows)
+    if isinstance(sampler, data.WeightedRandomSampler):
+        return tuple(x[sampler.weights.nonzero().flatten()] for x in rows)
+    return rows
 
 
-def some(values: list[Any]) -> str:
-    shown = [f"{value:.3g}" if isinstance(value, float) else str(value) for value in values[:NAMED]]
-    return ", ".join(shown) + (", ..." if len(values) > NAMED else "")
+def check_classes(loaders: Any, num_classes: int) -> Iterator[Finding]:
+    """Each class has a sample in training."""
+    labels = (served_rows(loaders) or (torch.zeros(0),))[-1]
+    if labels.dim() == 1 and not labels.is_floating_point():
+        missing = sorted(set(range(max(num_classes, 2))) - set(labels.unique().tolist()))
+        if missing:
+            what = (
+                f"{len(missing)} of {num_classes} classes have no sample in train: {', '.join(map(str, missing[:10]))}"
+            )
+            what += "; the labels seem to count from 1" if missing == [0] else ""
+            effect = "the model would never predict them, and is scored on them all the same"
+            remedy = "number the classes from 0, split each in proportion, or lower num_classes of the data"
+            yield Finding("labels", "train", what, "check", remedy, effect)
+
+
+def check_splits(loaders: dict[str, Any]) -> Iterator[Finding]:
+    """No sample that lies in memory is in two splits; a few equal ones may be others."""
+    rows = {split: served_rows(given) for split, given in loaders.items()}
+    rows = {split: x for split, x in rows.items() if x and x[0].nbytes <= MAX_BYTES and x[0][0].numel() > 1}
+    hashes = {split: hashes_of(x[0]) for split, x in rows.items()}
+    for one, other in combinations(hashes, 2):
+        theirs = set(hashes[one])
+        shared = [row for row, digest in enumerate(hashes[other]) if digest in theirs]
+        if shared:
+            many = len(shared) > 0.01 * len(hashes[other]) and len(theirs) > 0.99 * len(hashes[one])
+            what = f"{len(shared)} of the {len(hashes[other])} samples of {other} are in {one} too, such as row {shared[0]}"
+            certain = many and len(rows[other]) > 1  # without labels there is nothing to learn by heart
+            yield Finding("splits", other, what, None if certain else "check")
+
+
+def hashes_of(rows: Tensor) -> list[bytes]:
+    numbers = rows.cpu().contiguous().view(torch.uint8).numpy()
+    return [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in numbers]
+
+
+class Passes:
+    """A number for each of the first batches of each pass over a split."""
+
+    def __init__(self) -> None:
+        self.passes: list[list[float]] = []
+
+    def see(self, batch: Any, batch_idx: int) -> None:
+        self.passes += [[]] if batch_idx == 0 else []
+        inputs = next((x for x in tree_leaves(batch) if isinstance(x, Tensor)), torch.zeros(0))
+        if self.passes and inputs.numel() and batch_idx < NUM_BATCHES:
+            flat = inputs.detach().flatten()
+            flat = flat[:: max(1, len(flat) // 4096)].double().nan_to_num()
+            self.passes[-1].append(float((flat * (torch.arange(len(flat), device=flat.device) % 1009 + 1)).sum()))
+
+    def check(self, split: str) -> Iterator[Finding]:
+        """Compare the last pass with the one before."""
+        first, second = [[], [], *self.passes][-2:]
+        if second and len(second) >= min(NUM_BATCHES, len(first)) and len(self.passes) > 1:
+            if split == "train" and first == second and len(set(first)) > 1:
+                yield Finding("shuffling", split, "two epochs have served the same samples in the same order")
+            elif split != "train" and sorted(first) != sorted(second):
+                yield Finding("augmentation", split, f"two passes over {split} have served other inputs")

@@ -1,176 +1,255 @@
-"""Rules of evaluation: eval mode, no gradients, nothing changed, and metrics that count each sample once."""
+"""Evaluation runs in eval mode, changes nothing and counts each sample once; a trial shows what mixes samples."""
 
+from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from copy import copy
+from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_only
-from torch import nn
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 from torch.nn.parameter import is_lazy
 from torch.optim.swa_utils import AveragedModel
-from torchmetrics import Metric, MetricCollection
+from torch.utils._pytree import tree_leaves, tree_map
+from torchmetrics import Metric
+from torchmetrics.functional import classification
 
-from .calls import CallWatch
-from .checksums import checksums
-from .finding import Finding, definition
-from .independent import few_samples, undisturbed
-from .losses import judges
-from .modes import reads_mode
-from .registered import hidden_values
+from <<cookiecutter.package>>.engine.checks.calls import CallWatch, Entry, Loss
+from <<cookiecutter.package>>.engine.checks.data import inputs_and_labels
+from <<cookiecutter.package>>.engine.checks.findings import Finding, definition
+from <<cookiecutter.package>>.engine.checks.model import DROPOUTS, NORMS, hidden
+from <<cookiecutter.package>>.engine.checks.steps import checksums
 
-
-@dataclass
-class State:
-    """What evaluation must leave as it finds it."""
-
-    modes: dict[str, bool]
-    requires_grad: dict[str, bool]
-    tensors: dict[str, int]  # checksum of each parameter and buffer
-    grad_enabled: bool
+SCORES = {"acc": "accuracy", "accuracy": "accuracy", "f1": "f1_score", "precision": "precision", "recall": "recall"}
+MOST = 10**7  # logits that are kept, to compute scores again
+FEW = 8  # samples of a trial
 
 
-def state_of(model: LightningModule) -> State:
-    buffers = dict(model.named_buffers()) if rank_zero_only.rank == 0 else {}  # the others receive those of the first
-    caches = {
-        f"{path}.{name}".lstrip(".") for path, m in model.named_modules() for name in m._non_persistent_buffers_set
-    }
-    averaged = tuple(f"{path}." for path, m in model.named_modules() if isinstance(m, AveragedModel))  # for update_bn
-    kept = {name for name, b in buffers.items() if "best" in name.lower() and b.numel() == 1}  # a score, no weight
-    buffers = {name: b for name, b in buffers.items() if name not in caches | kept and not name.startswith(averaged)}
-    tensors = {**dict(model.named_parameters()), **buffers}
-    tensors = {name: tensor for name, tensor in tensors.items() if not is_lazy(tensor)}
-    return State(
-        {name: m.training for name, m in model.named_modules() if not isinstance(m, Metric | MetricCollection)},
-        {name: p.requires_grad for name, p in model.named_parameters()},
-        checksums(tensors),
-        torch.is_grad_enabled(),
-    )
+def updates(model: LightningModule) -> dict[str, int]:
+    """Return how often each metric was updated since its last reset."""
+    return {name: m.update_count for name, m in model.named_modules() if isinstance(m, Metric)}
+
+
+def kept(model: LightningModule) -> dict[str, int]:
+    """Return a checksum of all that a checkpoint keeps, metrics and averaged models aside."""
+    aside = tuple(f"{name}." for name, m in model.named_modules() if isinstance(m, AveragedModel | Metric))
+    return checksums((n, x) for n, x in model.state_dict().items() if not n.startswith(aside) and not is_lazy(x))
+
+
+class Evaluation:
+    """What one evaluation does to a model and to its metrics.
+
+    Args:
+        stage: validation or test; the sanity check is a validation.
+        learnt: names in the state of the model that training changes; None if there was no training.
+    """
+
+    def __init__(self, trainer: Trainer, model: LightningModule, stage: str, learnt: set[str] | None) -> None:
+        self.trainer, self.model, self.stage, self.learnt = trainer, model, stage, learnt
+        self.state, self.calls = kept(model), CallWatch(model)
+        self.sizes: list[int] = []  # of the batches
+        self.rows: list[tuple[Tensor, Tensor]] = []  # logits and labels
+        self.losses: list[Loss] = []
+        self.classifies, self.num_loaders = True, 1
+        self.before: dict[str, int] = {}  # updates of the metrics
+        self.updated: set[str] = set()  # names of metrics
+
+    def start_batch(self, batch: Any, dataloader_idx: int) -> None:
+        self.before = self.before if self.sizes else updates(self.model)
+        self.num_loaders = max(self.num_loaders, dataloader_idx + 1)
+        self.calls.start(batch, functions=len(self.sizes) < 2)
+
+    def end_batch(self, batch: Any) -> Iterator[Finding]:
+        calls, labels = self.calls, inputs_and_labels(batch)[1]
+        calls.stop()
+        for_classes = isinstance(labels, Tensor) and labels.dim() == 1 and not labels.is_floating_point()
+        self.sizes.append(len(labels) if for_classes else 0)
+        self.classifies &= not calls.losses or calls.judges()
+        self.losses += calls.losses
+        output = calls.entry.output if calls.entry and calls.num_entries == 1 else None
+        if for_classes and isinstance(output, Tensor) and output.dim() == 2 and len(output) == len(labels):
+            self.rows += [(output.detach().float(), labels)] if len(self.rows) * output.numel() < MOST else []
+        yield from check_eval_mode(self.model, calls, self.stage)
+
+    def functions(self) -> set[str]:
+        """Return the names of the metrics that are called for the value of a batch."""
+        return {name for name, m in self.model.named_modules() if id(m) in self.calls.metrics}
+
+    def counts(self) -> Iterator[Finding]:
+        """At the end: each metric of this stage was updated once for each batch."""
+        for name, now in updates(self.model).items():
+            count = now - self.before.get(name, 0)
+            self.updated |= {name} if count > 0 and name not in self.functions() else set()
+            if count > 0 and self.num_loaders == 1 and count != len(self.sizes):
+                what = f"{name} was updated {count} times in {len(self.sizes)} batches of {self.stage}"
+                yield Finding("metrics", name, what, effect="samples count twice, or not at all")
+
+    def shared(self, others: dict[str, set[str]]) -> Iterator[Finding]:
+        """When it is over: no metric of this stage, by the names of those of others, held something when it began."""
+        for name, now in updates(self.model).items():
+            before, stages = self.before.get(name, 0), [stage for stage, names in others.items() if name in names]
+            if stages and 0 < before < now and name not in self.functions():
+                yield Finding("stages", name, f"{name} held {before} updates of {stages[0]} when {self.stage} began")
+            elif self.stage == "test" and "validation" in stages and name in self.updated:
+                yield Finding("stages", name, f"{name} is one object for validation and test", "check")
+
+    def unchanged(self) -> Iterator[Finding]:
+        """When it is over, and what was swapped is back: what training learns is as it was."""
+        now = kept(self.model)
+        changed = [name for name, bits in self.state.items() if now.get(name, bits) != bits]
+        changed = [name for name in changed if self.learnt is None or name in self.learnt]
+        if changed and not self.calls.batch_statistics:
+            yield Finding(
+                "unchanged", changed[0], f"{changed[0]} ({len(changed)} in all) has changed during {self.stage}"
+            )
+
+    def scores(self) -> Iterator[Finding]:
+        """What is logged as accuracy or loss is that of the whole split."""
+        if (
+            len(self.rows) < 2
+            or len(self.rows) != len(self.sizes)
+            or not self.classifies
+            or self.trainer.world_size > 1
+        ):
+            return
+        logits, labels = (torch.cat(column) for column in zip(*self.rows, strict=True))
+        classes, where = logits.size(1), definition(self.model, f"{self.stage}_step")
+        if classes < 3 or labels.min() < 0 or labels.max() >= classes:
+            return
+        options = next((loss.options for loss in self.losses if loss.function is cross_entropy), {})
+        losses, sizes = (
+            torch.stack([cross_entropy(x, y, **options) for x, y in self.rows]).cpu(),
+            torch.tensor(self.sizes),
+        )
+        by_batch, right = losses.mean().item(), (losses * sizes).sum().item() / sum(self.sizes)
+        for name, value in self.trainer.callback_metrics.items():
+            words = name.lower().replace("/", "_").replace("-", "_").split("_")
+            score = next((SCORES[word] for word in words if word in SCORES), None)
+            if value.numel() != 1 or "train" in words or "best" in words:
+                continue
+            if abs(value.item() - by_batch) < 1e-6 and abs(value.item() - right) > 1e-5:
+                yield Finding("metrics", where, f"{name} is a mean over batches, which are not of one size")
+            elif score:
+                function = getattr(classification, f"multiclass_{score}")
+                kinds = ("micro", "macro", "weighted")
+                expected = [function(logits, labels, num_classes=classes, average=kind).item() for kind in kinds]
+                if not any(abs(value.item() - other) < 1e-3 for other in expected):
+                    what = f"{name} is {value.item():.4f}; of all {len(labels)} samples it is {expected[0]:.4f}"
+                    yield Finding("metrics", where, what)
+
+    def counted(self, loaders: list[Any], split: str) -> Iterator[Finding]:
+        """Every sample of the split is evaluated."""
+        limit = self.trainer.limit_test_batches if self.stage == "test" else self.trainer.limit_val_batches
+        dataset = getattr(loaders[0], "dataset", None) if len(loaders) == 1 else None
+        whole = limit == 1.0 and self.trainer.world_size == 1 and not self.trainer.overfit_batches
+        if whole and hasattr(dataset, "__len__") and 0 < sum(self.sizes) < len(dataset):
+            what = f"{len(dataset) - sum(self.sizes)} of the {len(dataset)} samples of {split} are left out"
+            yield Finding("metrics", split, what, remedy="set drop_last=False for its loader")
 
 
 def check_eval_mode(model: LightningModule, calls: CallWatch, stage: str) -> Iterator[Finding]:
-    """(20) Every module that runs in evaluation is in eval mode, and gradients are off."""
-    names = {id(m): name for name, m in model.named_modules()}
-    effect = "dropout drops and batch norm uses the batch: the metrics are those of another model, and change with the batch size"
-    wrong = [m for key, (m, seen) in calls.modules.items() if seen.in_train and (key in names or reads_mode(m))]
-    if wrong and (hidden := hidden_path(model, wrong, names)):
-        yield Finding(
-            "registered",
-            hidden,
-            f"{hidden} hides in a plain container: it runs in train mode during {stage}",
-            "model.eval() does not reach it: " + effect,
-            "use nn.ModuleList, nn.ModuleDict or nn.Sequential, assigned in __init__",
-        )
-    elif wrong:
-        first = min(wrong, key=lambda m: (not reads_mode(m), id(m) not in names))
-        known = names.get(id(first))
-        where = known or (calls.modules[id(first)][1].place if known is None else "") or type(first).__name__
-        yield Finding(
-            "eval_mode",
-            where,
-            f"{known or type(first).__name__} runs in train mode during {stage}"
-            + (
-                ""
-                if known is not None
-                else ": it hides in a plain list or attribute, where model.eval() does not reach it"
-            ),
-            effect,
-            "leave out .train() in the hooks and steps of evaluation, and make modules in __init__, as attributes",
-        )
-    if calls.dropped_at:
-        yield Finding(
-            "eval_mode",
-            calls.dropped_at,
-            f"functional dropout drops during {stage}",
-            effect,
-            "write dropout(x, p, training=self.training), or use nn.Dropout",
-        )
-    if calls.grad_at is not None and not calls.needs_grad:
-        yield Finding(
-            "eval_mode",
-            calls.grad_at or definition(model, f"{stage}_step"),
-            f"gradients are switched on during {stage}",
-            "every batch keeps its graph: evaluation is slower and takes several times the memory",
-            "leave out enable_grad and set_grad_enabled(True) in the hooks and steps of evaluation",
-        )
+    """In a batch of evaluation nothing is dropped, no statistics of the batch are used, no gradients are kept."""
+    wrong = [m for m in calls.in_train if isinstance(m, NORMS + DROPOUTS) and getattr(m, "p", 1) > 0]
+    where = next((name for name, m in model.named_modules() if any(m is other for other in wrong)), "")
+    paths = [path for path, value in hidden(model) if any(value is m for m in wrong)] if wrong and not where else []
+    if paths:
+        what = f"{paths[0]} runs in train mode during {stage}: model.eval() does not reach it"
+        yield Finding("registered", paths[0], what, "check")
+    elif calls.batch_statistics:
+        what = f"batch norm uses the statistics of the batch during {stage}"
+        yield Finding("eval_mode", where or calls.batch_statistics, what, "wrong")
+    elif calls.dropped:
+        yield Finding("eval_mode", where or calls.dropped, f"dropout drops during {stage}")
+    if calls.with_gradients and not calls.differentiates:
+        what = f"gradients are on during {stage}: {calls.with_gradients}"
+        effect = "every batch keeps its graph: evaluation is slower and takes several times the memory"
+        remedy = "leave out enable_grad and set_grad_enabled(True) in the hooks and steps of evaluation"
+        yield Finding("eval_mode", definition(model, f"{stage}_step"), what, None, remedy, effect)
 
 
-def hidden_path(model: nn.Module, modules: list[nn.Module], names: dict[int, str]) -> str:
-    """Return where the first of some modules hides, if it is no registered part of the model."""
-    hidden = {id(value): path for path, value in hidden_values(model) if isinstance(value, nn.Module)}
-    return next((hidden[id(m)] for m in modules if id(m) in hidden and id(m) not in names), "")
+def check_trial(trainer: Trainer, model: LightningModule, calls: CallWatch) -> list[Finding]:
+    """Call what the step has called once more, in eval mode and on a few samples; nothing of it remains."""
+    entry = calls.entry or Entry(model, (), {}, None)
+    tensors = [x for x in tree_leaves((entry.args, entry.kwargs)) if isinstance(x, Tensor)]
+    rows = {len(x) if x.dim() else 0 for x in tensors}
+    if len(rows) == 1 and rows.pop() > 3 and sum(x.is_floating_point() for x in tensors) < 2:  # two it may compare
+        # A module may not like such a batch, and that is no fault of it.
+        with (
+            isolate_rng(),
+            suppress(Exception),
+            undisturbed(model, entry.module),
+            trainer.precision_plugin.forward_context(),
+        ):
+            return list(trial(model, entry, judges=calls.judges()))
+    return []
 
 
-def check_left_behind(model: LightningModule, before: State, stage: str) -> Iterator[Finding]:
-    """(20) and (21): evaluation puts modes and gradients back and changes no parameter and no buffer."""
-    after = state_of(model)
-    where = definition(model, f"on_{stage}_end", f"on_{stage}_epoch_end", f"{stage}_step")
-    modes = [name for name, mode in before.modes.items() if after.modes.get(name, mode) != mode]
-    if modes:
-        now = "train" if after.modes[modes[0]] else "eval"
-        yield Finding(
-            "eval_mode",
-            modes[0] or type(model).__name__,
-            f"{len(modes)} modules are in {now} mode after {stage} and were not before",
-            "training goes on in a mode that nobody chose",
-            f"leave out .eval() and .train() in the hooks of {stage}: Lightning switches modes and puts them back",
-        )
-    frozen = [name for name, asked in before.requires_grad.items() if asked and not after.requires_grad.get(name, True)]
-    if frozen or after.grad_enabled != before.grad_enabled:
-        yield Finding(
-            "eval_mode",
-            frozen[0] if frozen else where,
-            f"gradients are not as before {stage}" + (f" for {len(frozen)} parameters" if frozen else ""),
-            "training goes on without some gradients, or with some that nobody asked for",
-            "put requires_grad and torch.set_grad_enabled back, or use no_grad() in a `with`",
-        )
-    changed = [name for name, bits in before.tensors.items() if after.tensors.get(name, bits) != bits]
-    if any(hasattr(optimizer, "train") and hasattr(optimizer, "eval") for optimizer in model.trainer.optimizers):
-        changed = [name for name in changed if name not in before.requires_grad]  # schedule-free: it averages them
-    if changed:
-        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        yield Finding(
-            "unchanged",
-            changed[0],
-            f"{changed[0]}{more} changed during {stage}",
-            "the model learns from the data that is to judge it, or is scored with other weights than it keeps",
-            f"look for assignments and updates of it in forward and in the hooks of {stage}; update only if self.training",
-        )
+def trial(model: LightningModule, entry: Entry, *, judges: bool) -> Iterator[Finding]:
+    """The slope of output 1 with respect to any other sample is exactly 0; and what is judged is no chance."""
+    inputs: list[Tensor] = []
+    parts: list[tuple[nn.Module, Any, Any]] = []  # modules, what they are given and what they put out
+
+    def few(x: Any) -> Any:
+        x = x[:FEW].detach().clone() if isinstance(x, Tensor) else x
+        inputs.extend([x.requires_grad_()] if isinstance(x, Tensor) and x.is_floating_point() else [])
+        return x
+
+    def keep(m: nn.Module, given: Any, made: Any) -> None:
+        inputs.extend([made] if isinstance(m, nn.Embedding) and not inputs else [])  # whole numbers have no slope
+        parts.append((m, first(given), first(made)))
+
+    args, kwargs = tree_map(few, (entry.args, entry.kwargs))
+    handles = [m.register_forward_hook(keep) for m in entry.module.modules() if m is not entry.module]
+    output = first(entry.module(*args, **kwargs))
+    for handle in handles:
+        handle.remove()
+    compares = output.dim() > 1 and output.size(1) == len(output)  # each sample with each
+    where = definition(entry.module, "forward")
+    if inputs and not compares and mixes(output, inputs[0]):
+        mixing = [m for m, given, made in parts if mixes(made, inputs[0]) and not mixes(given, inputs[0])]
+        where = next((name for name, m in model.named_modules() if mixing and m is mixing[0]), where)
+        yield Finding("independent", where, "output 1 depends on other samples of the batch than sample 1")
+    elif judges and not torch.equal(output.nan_to_num(), first(entry.module(*args, **kwargs)).nan_to_num()):
+        yield Finding("eval_mode", where, "the outputs of the model are random in eval mode")
 
 
-def check_random(trainer: Trainer, model: LightningModule, calls: CallWatch, stage: str) -> Iterator[Finding]:
-    """(20) In eval mode, logits are the same every time."""
-    entry = calls.entry
-    if entry is None or not judges(calls):
-        return
-    traces = []
-    with suppress(Exception), undisturbed(trainer, model, entry.module) as call:
-        traces = [call(*few_samples(calls), seed=seed) for seed in (0, 1)]
-    if not traces:
-        return
-    one, other = (trace.outputs[-1][1] for trace in traces)
-    if not torch.equal(one, other) and not torch.allclose(one, other, rtol=1e-3, atol=1e-5, equal_nan=True):
-        known = {id(m) for m in model.modules()}
-        new = [
-            (m, seen)
-            for key, (m, seen) in calls.modules.items()
-            if key not in known and any(True for _ in m.parameters())
-        ]
-        if new:
-            module, seen = new[0]
-            yield Finding(
-                "registered",
-                seen.place or definition(entry.module, "forward"),
-                f"a {type(module).__name__} is made in every forward",
-                "its weights are random each time: they are never trained, and the model answers differently each time",
-                "make it once, in __init__, as an attribute of the model",
-            )
-            return
-        yield Finding(
-            "eval_mode",
-            definition(entry.module, "forward"),
-            f"the logits are random during {stage}: the same images give others each time",
-            "the metrics, and what is chosen by them, are partly chance",
-            "let noise and dropout act only `if self.training`: functional dropout and attention take it as an argument",
-        )
+def mixes(value: Any, inputs: Tensor) -> bool:
+    """Say whether row 1 of a tensor has a slope with respect to other rows of the inputs."""
+    if not isinstance(value, Tensor) or not value.requires_grad or len(value) != len(inputs):
+        return False
+    row = value[1].flatten()
+    weights = torch.linspace(1, 2, len(row), device=row.device)  # the sum of a softmax has no slope
+    (slope,) = torch.autograd.grad((row * weights).sum(), inputs, retain_graph=True, allow_unused=True)
+    others = torch.arange(len(inputs), device=inputs.device) != 1
+    return slope is not None and bool(slope.isfinite().all() and slope[others].any())
+
+
+def first(value: Any) -> Any:
+    """Return the first tensor with samples of a nested value, or None."""
+    return next((x for x in tree_leaves(value) if isinstance(x, Tensor) and x.dim()), None)
+
+
+@contextmanager
+def undisturbed(model: LightningModule, module: nn.Module) -> Iterator[None]:
+    """Switch to eval mode; afterwards modes, buffers and attributes, and what lists and dicts hold, are what they were."""
+    attributes = [(vars(m), dict(vars(m))) for m in {*model.modules(), *module.modules()}]
+    values = [x for own, _ in attributes for x in own.values()]
+    contents = [(x, copy(x)) for x in values if isinstance(x, list | dict | set | deque)]
+    tensors = [x for x in (*values, *model.buffers(), *module.buffers()) if isinstance(x, Tensor)]
+    clones = [(x, x.detach().clone()) for x in tensors]
+    model.eval()
+    module.eval()
+    vars(model)["log"] = vars(model)["log_dict"] = lambda *args, **kwargs: None
+    try:
+        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):  # its recurrent nets only train
+            yield
+    finally:
+        for own, before in [*attributes, *contents]:
+            own.clear()
+            own.extend(before) if isinstance(own, list | deque) else own.update(before)
+        with torch.no_grad():
+            for tensor, value in clones:
+                tensor.copy_(value)

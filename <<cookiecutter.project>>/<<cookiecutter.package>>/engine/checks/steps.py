@@ -1,200 +1,265 @@
-"""What happens to the gradients between two steps: zero_grad, backward, clipping, step, of every optimizer."""
+"""Which backward is in a gradient, and which step has used it: the order of a step, and what it does to the weights.
 
-import math
-import sys
+The history of a gradient lies on the gradient itself: whoever drops the gradient, by whatever call, drops it too.
+"""
+
 from collections import defaultdict
-from dataclasses import dataclass
-from types import FrameType
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
-from torch import Tensor, nn
-from torch.optim.optimizer import register_optimizer_step_post_hook
-from torch.utils.weak import WeakIdKeyDictionary
+from torch import Tensor
+from torch.nn.parameter import is_lazy
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from .checksums import checksums
-from .clipping import scaled, watch_clipping
-from .finding import Finding, definition, owner_frame, place
-from .gradient import size, version
-from .losses import check_loss
-from .registered import check_registered
-from .tracer import Tracer
+from <<cookiecutter.package>>.engine.checks.findings import Finding, calls_of, definition, running
+
+HOOKS = ("optimizer_zero_grad", "optimizer_step", "on_before_zero_grad", "on_after_backward", "backward")
+HOOKS += ("on_before_optimizer_step", "configure_gradient_clipping", "training_step")
 
 
 @dataclass
-class Step:
-    """One step of an optimizer and the gradients that it found."""
+class Arrival:
+    """What one backward has added to one gradient."""
 
-    batch: int  # number of the batch it was made in
-    backwards: int  # number of calls of backward before it
-    fresh: set[int]  # batches whose gradients it used first
-    stale: set[int]  # batches whose gradients an earlier step had used already
-    foreign: bool  # some of the fresh ones belong to a loss that another optimizer has stepped for since
-    place: str
+    backward: int
+    batch: int
+    used_by: set[int] = field(default_factory=set)  # optimizers that have stepped with it
+
+
+@dataclass
+class Record:
+    """The steps of one optimizer."""
+
+    optimizer: Any
+    steps: int = 0
+    served: set[int] = field(default_factory=set)  # batches whose gradients it has found
+    lost: set[int] = field(default_factory=set)  # batches whose gradients no step has found
+    place: str = ""  # of the last step
+    shares: bool = False  # it has used what another optimizer has used, too
+    mistakes: list[Finding] = field(default_factory=list)
+
+    @property
+    def members(self) -> list[Tensor]:
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
 
 
 class StepWatch:
-    """Follows each parameter's gradient: which calls of backward are in it, and which steps have used them."""
+    """Hooks on parameters and optimizers, until `stop`."""
 
-    def __init__(self, trainer: Trainer, module: LightningModule, tracer: Tracer) -> None:
-        self.trainer, self.module = trainer, module
-        self.optimizers: list[Any] = []
-        self.names = {id(p): name for name, p in module.named_parameters()}
-        self.parameters: dict[int, Tensor] = {id(p): p for p in module.parameters()}
-        self.owner: dict[int, int] = {}  # id of a parameter -> number of its optimizer
-        self.steps: list[list[Step]] = []
-        self.used: list[set[int]] = []  # by optimizer, the calls of backward whose gradients it has used
-        self.cleared: list[set[int]] = []  # by optimizer, those whose gradients were cleared before it used them
-        self.latest: dict[int, int] = {}
-        for optimizer in trainer.optimizers:
-            self.add(optimizer)
-        self.configured = len(self.optimizers)  # those after it were met in training
-        self.batch = self.backwards = 0
-        self.pending: dict[int, set[int]] = defaultdict(set)  # id of a parameter -> numbers of the calls of backward
-        self.batch_of: dict[int, int] = {}  # number of a call of backward -> number of its batch
-        self.met = WeakIdKeyDictionary()  # tensors that losses depend on and no module knows
-        self.received: set[int] = set()  # ids of parameters that had a gradient
-        self.nonzero: set[int] = set()  # ids of parameters that had one other than 0
-        self.not_finite: set[int] = set()
-        self.largest: dict[int, float] = defaultdict(float)  # id of a parameter -> the largest gradient of a step
-        self.by_hand: set[int] = set()  # numbers of optimizers whose gradients come from elsewhere than backward
-        self.wraps: set[int] = set()  # numbers of optimizers that step through another one
-        self.cleared_at: dict[int, str] = {}  # by optimizer
-        self.scaled = False
-        self.overflown: set[int | None] = set()  # optimizers whose scaled gradients are not finite
-        self.unscaled: set[int] = set()  # ids of parameters
-        self.findings: list[Finding] = []
-        self.at_first = checksums(self.parameters)
-        self.latest |= self.at_first
-        self.changed: set[int] = set()
-        self.clip: Finding | None = None  # before any backward of its batch, if one follows
-        self.handle = register_optimizer_step_post_hook(lambda optimizer, *_: self.stepped(optimizer))
-        tracer.watch(torch.autograd.backward, self.backward_begins, self.backward_ends)
-        for clear in (torch.optim.Optimizer.zero_grad, nn.Module.zero_grad):
-            tracer.watch(clear, self.clears)
-        watch_clipping(self, tracer)
+    def __init__(self, trainer: Trainer, model: LightningModule) -> None:
+        self.trainer, self.model = trainer, model
+        self.batch = self.backward = 0
+        self.records = [Record(optimizer) for optimizer in trainer.optimizers]
+        self.arrived: dict[int, list[Arrival]] = defaultdict(list)  # by parameter, since its last step
+        self.received: set[int] = set()  # parameters with a gradient
+        self.taught: set[int] = set()  # parameters with a gradient other than 0
+        self.used: set[int] = set()  # numbers of backward that some optimizer has stepped for
+        self.overflown: set[int] = set()  # numbers of backward that a gradient scaler may leave out
+        self.stepping: list[Any] = []  # optimizers, one inside another
+        self.by_hand = False  # gradients were set without backward
+        self.spoilt = ""  # the first parameter that a step has made NaN
+        self.sums = checksums(model.named_parameters())
+        self.hooked: dict[int, Tensor] = {}
+        self.handles: list[Any] = [register_optimizer_step_pre_hook(lambda o, *_: self.stepping.append(o))]
+        self.handles.append(register_optimizer_step_post_hook(self.after_step))
+
+    def start_batch(self) -> None:
+        """Count a batch, and hook parameters that are new or trained since."""
+        self.batch += 1
+        self.stepping.clear()
+        self.names = {id(p): name for name, p in self.model.named_parameters()}
+        for p in [*self.model.parameters(), *(p for record in self.records for p in record.members)]:
+            if p.requires_grad and not is_lazy(p) and id(p) not in self.hooked:
+                self.hooked[id(p)] = p
+                self.handles.append(p.register_hook(partial(self.before_gradient, p)))
+                self.handles.append(p.register_post_accumulate_grad_hook(self.after_gradient))
+
+    def stop(self) -> None:
+        while self.handles:
+            self.handles.pop().remove()
+
+    def before_gradient(self, p: Tensor, grad: Tensor) -> None:
+        if p.grad is not None and not values(p.grad).any():  # zeroed in place
+            history(p.grad).clear()
+
+    def after_gradient(self, p: Tensor) -> None:
+        self.received.add(id(p))
+        grad = p.grad
+        if grad is not None and not bool(values(grad).isfinite().all()):
+            self.overflown.add(self.backward)
+        elif grad is None or bool(values(grad).any()):  # None: a hook of the owner's has used it
+            self.taught.add(id(p))
+            if grad is not None:
+                self.arrived[id(p)].append(Arrival(self.backward, self.batch))
+                history(grad).append(self.arrived[id(p)][-1])
+
+    def after_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        while self.stepping and self.stepping.pop() is not optimizer:
+            pass
+        new = Record(optimizer)
+        mine = {id(p): p for p in new.members}
+        record = next((r for r in self.records if {id(p) for p in r.members} == mine.keys()), new)
+        if self.stepping or (record is new and not mine.keys() & self.names.keys()):
+            return  # inside another one, or of another model
+        self.records += [record] if record is new else []
+        grads = [p.grad for p in mine.values() if p.grad is not None and bool(values(p.grad).any())]
+        has_nan = (self.names.get(key, "a weight") for key, p in mine.items() if p.grad is not None and p.isnan().any())
+        self.spoilt = self.spoilt or next(has_nan, "")
+        if self.backward not in self.overflown:
+            self.by_hand |= not all(map(history, grads))
+            if all(map(history, grads)):
+                self.note(record, [a for grad in grads for a in history(grad)], [*mine])
+
+    def note(self, record: Record, found: list[Arrival], mine: list[int]) -> None:
+        """Note a step, by the batches whose gradients it has found and which came since the last one."""
+        me, here = id(record), [a.backward for a in found if a.batch == self.batch]
+        fresh, stale = ({a.batch for a in found if (me in a.used_by) is used} for used in (False, True))
+        others = [a for a in found if a.used_by - {me}]
+        foreign = any(a.batch == self.batch and a.backward < max(here) for a in others)
+        came = [a for key in mine for a in self.arrived.pop(key, [])]
+        if record.steps:  # before its first step an optimizer may only wait
+            record.lost |= {a.batch for a in came if a.backward not in self.used | self.overflown}
+        record.steps += 1
+        record.served |= fresh | stale
+        record.place = running() or definition(self.model, *HOOKS)
+        record.shares |= bool(others) and not foreign
+        record.mistakes += mistakes(fresh, stale, foreign, self.batch, record.place, self.model.automatic_optimization)
+        for arrival in found:
+            arrival.used_by.add(me)
+            self.used.add(arrival.backward)
+
+    def changed(self) -> set[str]:
+        """Return the names of the parameters that are not what they were."""
+        return {name for name, bits in checksums(self.model.named_parameters()).items() if self.sums.get(name) != bits}
+
+    def unmoved(self) -> list[str]:
+        """Return the names of the parameters that an optimizer has stepped for, and that are what they were."""
+        stepped = {id(p) for record in self.records if record.steps for p in record.members}
+        changed = self.changed()
+        return [name for key, name in self.names.items() if key in self.taught & stepped and name not in changed]
 
     def waits(self) -> bool:
-        """Say whether a parameter has no gradient other than 0 yet, or has not changed."""
-        waiting = [key for key in self.owner if self.parameters[key].requires_grad]
-        zero = [key for key in waiting if key not in self.nonzero and self.parameters[key].dim() > 1]  # a bias may be
-        return bool(zero) or any(key not in self.received or key not in self.changed for key in waiting)
-
-    def add(self, optimizer: Any) -> None:
-        """Follow one more optimizer."""
-        number = len(self.optimizers)
-        self.optimizers.append(optimizer)
-        self.steps.append([])
-        self.used.append(set())
-        self.cleared.append(set())
-        new = {id(p): p for p in members(optimizer) if id(p) not in self.parameters}
-        self.parameters |= new
-        self.latest |= checksums(new)
-        for p in members(optimizer):
-            self.owner.setdefault(id(p), number)
-
-    def backward_begins(self, frame: FrameType) -> None:
-        self.note_cleared()
-        self.grads = {key: version(p.grad) for key, p in self.parameters.items()}
-        tensors = frame.f_locals["tensors"]
-        losses = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-        where = place(owner_frame(frame)) or definition(self.module, "training_step")
-        if not self.nonzero or any(loss.any() for loss in losses):  # else a batch without anything to learn
-            self.findings += check_loss(losses, self.parameters, where)
-        self.findings += check_registered(self.module, losses, self.met)
-
-    def backward_ends(self, frame: FrameType, value: Any) -> None:
-        self.backwards += 1
-        self.batch_of[self.backwards] = self.batch
-        if self.clip is not None:
-            self.findings.append(self.clip)
-            self.clip = None
-        grads = {key: p.grad for key, p in self.parameters.items() if p.grad is not None}
-        sizes = {key: size(grad) for key, grad in grads.items() if version(grad) != self.grads.get(key)}
-        infinite = {key for key, largest in sizes.items() if not math.isfinite(largest)}
-        self.overflown = {self.owner.get(key) for key in infinite} if self.scaled else set()
-        self.not_finite |= set() if self.scaled else infinite
-        for key, largest in sizes.items():
-            if self.owner.get(key) in self.overflown:
-                self.pending[key].clear()  # the scaler leaves out the step
-                continue
-            self.received.add(key)
-            if largest:
-                self.nonzero.add(key)
-                self.pending[key].add(self.backwards)
-
-    def clears(self, frame: FrameType) -> None:
-        cleared = frame.f_locals["self"]
-        for number, optimizer in enumerate(self.optimizers):
-            same = isinstance(cleared, nn.Module) or cleared.param_groups is optimizer.param_groups
-            if same and (where := place(owner_frame(frame))):
-                self.cleared_at[number] = where
-
-    def note_cleared(self) -> None:
-        """Forget the gradients that are gone, and remember whether a step had used them."""
-        for key, numbers in self.pending.items():
-            grad = self.parameters[key].grad
-            if numbers and (grad is None or not size(grad)):
-                if (owner := self.owner.get(key)) is not None:
-                    self.cleared[owner] |= numbers - self.used[owner]
-                numbers.clear()
-
-    def stepped(self, optimizer: Any) -> None:
-        """Called after each step of any optimizer."""
-        mine = {id(p): p for p in members(optimizer)}
-        number = self.number_of(optimizer, mine)
-        if number is None or number in self.overflown:
-            return
-        self.note_cleared()
-        numbers = set().union(*(self.pending[key] for key in mine))
-        if not numbers and any(p.grad is not None and size(p.grad) for p in mine.values()):
-            self.received |= mine.keys()  # from torch.autograd.grad, or computed by hand
-            self.nonzero |= mine.keys()
-            self.by_hand.add(number)
-            return
-        fresh, stale = numbers - self.used[number], numbers & self.used[number]
-        first, again = ({self.batch_of[n] for n in some} for some in (fresh, stale))
-        for key, p in mine.items():
-            self.largest[key] = max(self.largest[key], 0.0 if p.grad is None else size(p.grad))
-        where = place(owner_frame(sys._getframe(1)))
-        foreign = self.is_foreign(number, fresh)
-        self.steps[number].append(Step(self.batch, self.backwards, first, again, foreign, where))
-        self.used[number] |= fresh
-        if self.scaled and not mine.keys() & self.unscaled and getattr(optimizer, "grad_scale", None) is None:
-            self.findings.append(scaled("the optimizer steps with gradients that are still scaled", where))
-        after = checksums(mine)
-        self.changed |= {key for key in mine if after[key] != self.latest[key]}
-        self.latest |= after
-
-    def number_of(self, optimizer: Any, mine: dict[int, Tensor]) -> int | None:
-        """Return the number of the optimizer that steps; None for one of another model, or one that wraps another."""
-        same = [number for number, known in enumerate(self.optimizers) if known is optimizer]
-        if same:
-            return None if same[0] in self.wraps else same[0]
-        for number, known in enumerate(self.optimizers):
-            if {id(p) for p in members(known)} == mine.keys():
-                self.wraps.add(number)  # its step is that of the optimizer inside
-                return number
-        if not mine.keys() & self.names.keys():
-            return None
-        self.add(optimizer)
-        return len(self.optimizers) - 1
-
-    def is_foreign(self, number: int, fresh: set[int]) -> bool:
-        """Say whether a fresh gradient is of a loss that another optimizer stepped for, before a later backward.
-
-        One from an earlier batch counts only if this optimizer stepped in that batch, before: else it accumulates.
-        """
-        for n in fresh:
-            others = [other for other in range(len(self.steps)) if other != number and n in self.used[other]]
-            between = any(n <= step.backwards < max(fresh) for other in others for step in self.steps[other])
-            stepped = any(step.batch == self.batch_of[n] and step.backwards < n for step in self.steps[number])
-            if between and (self.batch_of[n] == self.batch or stepped):
-                return True
-        return False
+        """Say whether a parameter that is optimized has had no gradient other than 0 yet."""
+        return any(p.requires_grad and id(p) not in self.taught for record in self.records for p in record.members)
 
 
-def members(optimizer: Any) -> list[Tensor]:
-    """Return the parameters of an optimizer."""
-    return [p for group in optimizer.param_groups for p in group["params"]]
+def history(grad: Tensor) -> list[Arrival]:
+    return vars(grad).setdefault("history", [])
+
+
+def values(grad: Tensor) -> Tensor:
+    return grad.coalesce().values() if grad.is_sparse else grad
+
+
+def checksums(tensors: Any) -> dict[str, int]:
+    """Return, by name, the sum of the bits of each tensor: another one after nearly any change."""
+    sums = {}
+    for name, tensor in tensors:
+        sums[name] = 0
+        if not is_lazy(tensor) and tensor.layout == torch.strided and tensor.numel() and not tensor.is_meta:
+            tensor = torch.view_as_real(tensor.detach()) if tensor.is_complex() else tensor.detach()
+            bits = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
+            sums[name] = int(tensor.view(bits).sum(dtype=torch.int64))
+    return sums
+
+
+def mistakes(
+    fresh: set[int], stale: set[int], foreign: bool, batch: int, place: str, automatic: bool
+) -> Iterator[Finding]:
+    """Say what is wrong with a step that has found gradients of these batches, for the first time and once more."""
+    closure = "call optimizer.step(closure=optimizer_closure) once: it is zero_grad, training_step and backward"
+    if fresh and stale:
+        what = "gradients are never cleared: this step adds those of earlier batches, which were used already"
+        effect = "the sum grows with every batch: training follows old gradients, and drifts or diverges"
+        yield Finding("order", place, what, effect=effect)
+    elif foreign:
+        what = "gradients of another optimizer's loss are not cleared: this step adds them to its own"
+        effect = "this part also learns the other one's aim: in a GAN both work for the same side"
+        yield Finding("order", place, what, "check", effect=effect)
+    elif max(fresh | stale, default=batch) < batch:
+        what = "a step with the gradients of an earlier batch: it comes before the backward of its own"
+        effect = "every update is late, and the last batch is never learnt from"
+        yield Finding("order", place, what, remedy=closure if automatic else None, effect=effect)
+    elif stale:
+        what = "a step is done twice with the same gradients"
+        remedy = closure if automatic else "call step() once after each backward"
+        yield Finding("order", place, what, remedy=remedy, effect="the weights move twice for one batch")
+
+
+def check_order(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
+    """Per optimizer the order is zero_grad, backward, step. `last`: there were batches enough for a step."""
+    for number, record in enumerate(watch.records):
+        lost = record.lost - record.served
+        if record.mistakes:
+            yield min(record.mistakes, key=lambda finding: finding.verdict == "check")
+        elif len(lost) >= max(1, len(record.served) - 1):
+            what = "gradients are thrown away: they are cleared between backward and step"
+            place = next((place for place, _ in calls_of(watch.model, "zero_grad")), record.place)
+            yield Finding("order", place, what, effect="what these batches teach is lost")
+        elif last and not record.steps and not watch.by_hand:
+            where, idle = definition(watch.model, "optimizer_step", "training_step"), not watch.changed()
+            if idle or watch.taught & {id(p) for p in record.members}:
+                what = f"optimizer {number} has not stepped in {watch.batch} batches, and gradients are computed"
+                if not watch.received:
+                    what = "backward and step are left out: in manual optimization training_step calls both"
+                effect = "the weights stay as they were initialised"
+                yield Finding("order", where, what, None if idle else "check", effect=effect)
+
+
+def check_optimizers(watch: StepWatch) -> Iterator[Finding]:
+    """What receives gradients is in one optimizer. A part that is left out as a whole may be meant so."""
+    groups, names = [[id(p) for p in record.members] for record in watch.records], watch.names
+    held = set().union(*groups)
+    missing = [name for key, name in names.items() if key in watch.received and key not in held] if held else []
+    changed = watch.changed() if missing else set()  # some are updated by hand
+    modules = {name: watch.model.get_submodule(name.rpartition(".")[0]) for name in missing if name not in changed}
+    modules = {name: module for name, module in modules.items() if module.training}
+    for name, module in [*modules.items()][:1]:
+        by_half, gone = any(id(p) in held for p in module.parameters(recurse=False)), len(held - names.keys())
+        what = f"{name} ({len(modules)} parameters in all) receives gradients and is in no optimizer"
+        what += f", which holds {gone} tensors that are no parameters of the model" if gone else ""
+        remedy = (
+            f"hand it to the optimizer in {definition(watch.model, 'configure_optimizers')}, or requires_grad_(False)"
+        )
+        yield Finding("optimizer", name, what, None if by_half or gone else "check", remedy)
+    twice = [name for key, name in names.items() if sum(group.count(key) for group in groups) > 1]
+    if twice and any(
+        record.shares or len({*map(id, record.members)}) < len(record.members) for record in watch.records
+    ):
+        what, effect = f"{twice[0]} is in the optimizers twice", "it moves twice for each batch, in two different ways"
+        yield Finding("optimizer", twice[0], what, "check", "give each parameter to one optimizer, once", effect)
+
+
+def check_gradients(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
+    """Weights stay numbers; and what is optimized has received a gradient other than 0. `last`: it had the time."""
+    if watch.spoilt:
+        what = f"{watch.spoilt} is NaN after a step of the optimizer"
+        effect = "from here on every output is NaN, and nothing is learnt any more"
+        remedy = "look for log(0), sqrt(0), a division by 0, or a learning rate that is too high"
+        yield Finding("gradients", watch.spoilt, what, "wrong", remedy, effect)
+    held = {id(p) for record in watch.records for p in record.members if p.requires_grad}
+    names = {name: key for key, name in watch.names.items() if key in held}
+    parts = {name.rpartition(".")[0] for name, key in names.items() if key in watch.taught}  # a part of it may be idle
+    missing = [name for name, key in names.items() if key not in watch.received]
+    zero = [name for name in names if name.rpartition(".")[0] not in parts and not watch.overflown]
+    if (missing or zero) and last and watch.received and not watch.by_hand:
+        which = f"{(missing or zero)[0]} ({len(missing or zero)} parameters in all)"
+        how = "has received no gradient" if missing else "has received only gradients of 0"
+        yield Finding("gradients", (missing or zero)[0], f"{which} {how} in {watch.batch} batches")
+
+
+def check_weights(watch: StepWatch) -> Iterator[Finding]:
+    """What an optimizer has stepped for has changed."""
+    if still := watch.unmoved():
+        some = watch.changed()
+        rates = sorted(
+            {float(group["lr"]) for o in watch.trainer.optimizers for group in o.param_groups if "lr" in group}
+        )
+        which = f"{still[0]} ({len(still)} parameters in all) is" if some else "all weights are"
+        what = f"{which} the same after {watch.batch} batches, with a learning rate of {rates}"
+        warms_up = watch.trainer.lr_scheduler_configs and not any(rates)
+        yield Finding("weights", still[0], what, "check" if some or warms_up else None)

@@ -1,138 +1,115 @@
-"""Look at everything: the checks of every run, the whole data set, what only training shows, the machine, the speed."""
+"""Look at everything: a short fit under the checks of every run, then what takes longer than a run may wait."""
 
 import math
-import sys
-import time
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from lightning import LightningDataModule, Trainer
+import torch
+from lightning import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import LambdaCallback
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig
 
 from <<cookiecutter.package>>.engine.build import build
-from <<cookiecutter.package>>.engine.checks.augmentation import has_items
-from <<cookiecutter.package>>.engine.checks.data import check_data_whole, flat
-from <<cookiecutter.package>>.engine.checks.finding import Finding, Findings
-from <<cookiecutter.package>>.engine.checks.in_every_run import TrainingChecks
-from <<cookiecutter.package>>.engine.checks.learning import check_learning
-from <<cookiecutter.package>>.engine.checks.machine import check_build, installed_gpu
-from <<cookiecutter.package>>.engine.checks.seed import check_seed
-from <<cookiecutter.package>>.engine.checks.short_fit import fit_and_test, fit_block
-from <<cookiecutter.package>>.engine.checks.speed import measure_speed
-from <<cookiecutter.package>>.engine.checks.trial import loggers, new_model
-from <<cookiecutter.package>>.engine.checks.unseen import check_unseen
+from <<cookiecutter.package>>.engine.checks.findings import Finding
+from <<cookiecutter.package>>.engine.checks.training_checks import TrainingChecks
 from <<cookiecutter.package>>.engine.console import be_quiet, say
-from <<cookiecutter.package>>.engine.doctor.report import table, write_report
+from <<cookiecutter.package>>.engine.doctor import passes, training
+from <<cookiecutter.package>>.engine.doctor.report import NotApplicable, Report
 from <<cookiecutter.package>>.engine.errors import ConfigError
-from <<cookiecutter.package>>.engine.machine import check_accelerator, set_matmul_precision, set_seed
-from <<cookiecutter.package>>.engine.provenance import versions
+from <<cookiecutter.package>>.engine.machine import set_machine
 from <<cookiecutter.package>>.engine.results import best_checkpoint
 from <<cookiecutter.package>>.engine.survival.checkpoints import load_weights
+from <<cookiecutter.package>>.engine.survival.loops import use_step_callbacks
 from <<cookiecutter.package>>.engine.survival.run_folder import open_run
 from <<cookiecutter.package>>.engine.targets import check_blocks, check_values
 
-DATA_SECONDS = 5.0  # for the whole data set
+GPU_FILES = {"/dev/nvidia0": "NVIDIA", "/dev/kfd": "AMD"}
+SECONDS = 15  # of the fit under the checks
 
 
-def examine(cfg: DictConfig) -> None:
-    """Look at everything, print a line for each rule and write doctor.json.
-
-    Raises:
-        SystemExit: with 1, something is wrong.
-    """
+def examine(cfg: DictConfig) -> bool:
+    """Print a line for each rule, write doctor.json, and return whether something is wrong."""
     be_quiet()
     check_values(cfg)
-    began = time.perf_counter()
-    Findings(cfg.checks)  # raises ConfigError for a wrong value; whatever it says, the doctor looks
-    checks = TrainingChecks("error", list(cfg.intended or []), cfg.checkpoint)
-    findings = checks.findings
-    findings.keep = True
+    checks = TrainingChecks(cfg.checks, list(cfg.intended or []), cfg.checkpoint)
+    report = Report(checks.findings)
+    checks.findings.answer, checks.findings.keep, checks.findings.may_stop = "error", True, True
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         cfg.runs_dir, cfg.run_dir, cfg.name, cfg.overwrite = folder, f"{folder}/doctor", "doctor", False
         with open_run(cfg):
             try:
-                speed = look(cfg, checks)
+                look(cfg, checks, report)
             except Exception:
-                say("\n\n".join(map(str, findings.found)))
+                say("\n\n".join(map(str, report.findings.found)))
                 raise
-    say(table(findings, speed))
-    seconds = round(time.perf_counter() - began, 1)
-    write_report(Path("doctor.json"), findings, {"seconds": seconds, "speed": speed, "versions": versions()})
-    if any(not finding.warning for finding in findings.found):
-        sys.exit(1)
+    say(str(report))
+    return report.write(Path("doctor.json"))
 
 
-def look(cfg: DictConfig, checks: TrainingChecks) -> dict[str, Any] | None:
-    """Run every check, and return the speed."""
-    findings = checks.findings
-    set_seed(cfg)
+def look(cfg: DictConfig, checks: TrainingChecks, report: Report) -> None:
+    """Look at the machine, a short fit, the data, what is learnt, the seed and the speed."""
     check_blocks(cfg)
-    findings.report(check_build(cfg.trainer.accelerator, installed_gpu()), "build")
-    check_accelerator(cfg.trainer.accelerator)
-    set_matmul_precision(cfg)
+    report.ask("build", lambda: check_build(cfg.trainer.accelerator))
+    set_machine(cfg)
     data = build(cfg.data)
-    model = new_model(cfg, data)
+    model = training.new_model(cfg, data)
     say("training for two epochs, and testing ...")
     trainer = fit_and_test(cfg, data, model, checks)
-    look_at_best(cfg, data, trainer, findings)
-    say("reading the whole data set ...")
-    look_at_data(data, findings)
-    if not trainer.global_step:
-        return None
-    say("learning one batch by heart, with its inputs and without ...")
-    learnt = check_learning(cfg, data, model)
-    if "zero_inputs" in learnt:  # training uses the labels
-        learnt["zero_inputs"] += check_unseen(cfg, data, model)
-    say("training with the same seed, and with another ...")
-    for rule, found in (learnt | check_seed(cfg)).items():
-        findings.report(found, rule)
-    say("measuring the speed ...")
-    speed = measure_speed(cfg, data)
-    findings.report([], *["speed"] * bool(speed))
-    return speed
+    report.ask("best", lambda: check_best(cfg, data, trainer))
+    report.ask("splits", lambda: passes.check_splits(data))
+    report.ask("augmentation", lambda: passes.check_augmentation(data))
+    one_batch = training.OneBatch(cfg, data)
+    report.ask("one_batch", one_batch.check_learnt)
+    report.ask("zero_inputs", one_batch.check_zeros)
+    if "one_batch" not in report.reasons:
+        report.ask("zero_inputs", lambda: training.check_unseen(cfg, data))
+    report.ask("seed", lambda: training.check_seed(cfg))
+    report.ask("speed", lambda: passes.check_speed(cfg, data, report.speed))
 
 
-def look_at_best(cfg: DictConfig, data: LightningDataModule, trainer: Trainer, findings: Findings) -> None:
-    """(24) The checkpoint called best, loaded into a new model as evaluate.py does, scores what its record says."""
-    callback: Any = trainer.checkpoint_callback
+def fit_and_test(cfg: DictConfig, data: LightningDataModule, model: LightningModule, checks: TrainingChecks) -> Trainer:
+    """Fit for two epochs of a run planned like train.py's, with the checks of every run, and test if there is a test."""
+    saving = [build(cfg.callbacks.checkpoint)] if cfg.callbacks.get("checkpoint") else []
+    stop = LambdaCallback(on_train_epoch_end=stop_after_two_epochs)
+    trainer = training.make_trainer(cfg, *saving, checks, stop, max_time={"seconds": SECONDS})
+    use_step_callbacks(trainer)
+    trainer.fit(model, datamodule=data)
+    if cfg.test and is_overridden("test_step", model) and is_overridden("test_dataloader", data):
+        trainer.test(model, datamodule=data, verbose=False)
+    return trainer
+
+
+def stop_after_two_epochs(trainer: Trainer, model: LightningModule) -> None:
+    trainer.should_stop = trainer.should_stop or trainer.current_epoch >= 1
+
+
+def check_best(cfg: DictConfig, data: LightningDataModule, trainer: Trainer) -> Iterator[Finding]:
+    """The checkpoint called best, loaded into a new model as evaluate.py does, scores what its record says."""
     best, recorded = best_checkpoint(trainer)
-    if best is None or callback.monitor is None:
-        return
-    model = new_model(cfg, data)
-    effect = "the run reports a result that evaluate.py and whoever loads the checkpoint do not get"
-    remedy = "assign every layer and buffer in __init__, and validate the weights that the checkpoint saves"
+    if best is None or cfg.monitor not in recorded:
+        raise NotApplicable(f"no checkpoint is the best by {cfg.monitor}")
+    model = training.new_model(cfg, data)
     try:
         load_weights(model, best)
     except ConfigError as error:
-        what = f"best.ckpt does not fit a new model: {error}"
-        findings.report([Finding("best", "callbacks.checkpoint", what, effect, remedy)], "best")
+        reason = str(error).rpartition("\n")[2].strip()
+        yield Finding("best", "checkpoint", f"the checkpoint called best does not fit a new model: {reason}")
         return
-    off = {"logger": loggers(cfg), "enable_checkpointing": False, "enable_progress_bar": False}
-    scorer = build(fit_block(cfg), default_root_dir=cfg.run_dir, **off)
-    scores = []
-    for _ in range(2):
-        scorer.validate(model, datamodule=data, verbose=False)
-        if callback.monitor not in scorer.callback_metrics:  # it is measured in training
-            return
-        scores.append(scorer.callback_metrics[callback.monitor].item())
-    if not math.isclose(*scores, rel_tol=1e-6):  # validation draws random numbers
-        return
-    score = recorded[callback.monitor]["value"]
-    what = f"{callback.monitor} of best.ckpt was recorded as {score:.6g}; loaded and validated it is {scores[0]:.6g}"
-    differs = not is_close(score, scores[0])
-    findings.report([Finding("best", "callbacks.checkpoint", what, effect, remedy)] if differs else [], "best")
+    record, (score, again) = recorded[cfg.monitor]["value"], [training.score(cfg, data, model) for _ in range(2)]
+    if not math.isclose(score, again, rel_tol=1e-6):
+        raise NotApplicable(f"validation draws random numbers: {cfg.monitor} is another one each time")
+    if not math.isclose(score, record, rel_tol=1e-3, abs_tol=1e-5):
+        what = f"the checkpoint called best scores {score:.4g}, its record says {record:.4g}"
+        yield Finding("best", "checkpoint", what)
 
 
-def is_close(score: float, other: float) -> bool:
-    return math.isclose(score, other, rel_tol=1e-3, abs_tol=1e-5)
-
-
-def look_at_data(data: LightningDataModule, findings: Findings) -> None:
-    """(15) to (19), on the whole data set."""
-    names = {"train": "train_dataloader", "val": "val_dataloader", "test": "test_dataloader"}
-    loaders = {split: getattr(data, name)() for split, name in names.items() if is_overridden(name, data)}
-    looked = {"splits": len(loaders) > 1, "augmentation": any(has_items(loader) for _, loader in flat(loaders))}
-    found = check_data_whole(loaders, getattr(data, "num_classes", None), DATA_SECONDS)
-    findings.report(found, *(rule for rule, applies in looked.items() if applies))
+def check_build(accelerator: str) -> Iterator[Finding]:
+    """Torch can use the GPU of the machine; not to use it on purpose, or one inside an AMD processor, is a `check`."""
+    gpu = next((gpu for file, gpu in GPU_FILES.items() if Path(file).exists()), None)
+    if gpu and not torch.accelerator.is_available():
+        may_be_meant = accelerator == "cpu" or gpu == "AMD" or "CUDA_VISIBLE_DEVICES" in os.environ
+        what = f"the machine has an {gpu} GPU, and torch {torch.__version__} cannot use it"
+        yield Finding("build", "torch", what, "check" if may_be_meant else None)

@@ -1,0 +1,195 @@
+"""A broken rule, its place in the owner's code, and what is done about it: stop, say it, or keep it for the doctor."""
+
+import ast
+import inspect
+import os
+import re
+import sys
+import sysconfig
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_only
+from torch import nn
+
+from <<cookiecutter.package>>.engine.checks.rules import RULES
+from <<cookiecutter.package>>.engine.errors import ConfigError, RuleBroken
+
+ANSWERS = ("error", "warn", "skip")
+
+# What is not the owner's code.
+LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+CHECKS = str(Path(__file__).parent)
+ENGINE = str(Path(__file__).parent.parent)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A broken rule.
+
+    Args:
+        rule: a key of RULES.
+        where: path of a module or parameter, split, key of the config, or class and method; a file and line may follow
+            in brackets, as in `Net.training_step (net.py:12)`.
+        what: what is the case there.
+        verdict: wrong or check; None, as for effect and remedy, is what RULES says.
+        remedy: what to change.
+        effect: what happens.
+    """
+
+    rule: str
+    where: str
+    what: str
+    verdict: str | None = None
+    remedy: str | None = None
+    effect: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The place without its line, which moves with the next edit, in characters that no shell and no YAML minds."""
+        return re.sub(r"[^\w.]+", "_", self.where.partition(" (")[0])
+
+    def complete(self, *, may_stop: bool) -> "Finding":
+        """Return the same with nothing left to RULES; where a run may not be stopped, it is to be checked."""
+        row = RULES[self.rule]
+        verdict = (self.verdict or row.verdict) if may_stop else "check"
+        return replace(self, verdict=verdict, remedy=self.remedy or row.remedy, effect=self.effect or row.effect)
+
+    def __str__(self) -> str:
+        row = RULES[self.rule]
+        entry = f"{self.rule}:{self.name}"
+        return (
+            f"{self.verdict or row.verdict}: {self.what}\n"
+            f"  rule    {row.title}\n"
+            f"  where   {self.where}\n"
+            f"  effect  {self.effect or row.effect}\n"
+            f"  remedy  {self.remedy or row.remedy}\n"
+            f"  meant?  intended: [{entry}] in configs/train.yaml, or 'intended=[{entry}]' on the command line\n"
+            f"  more    README.md#{row.section}"
+        )
+
+
+@dataclass
+class Findings:
+    """What to do with each finding.
+
+    Args:
+        answer: error raises RuleBroken for what is wrong and prints what is to be checked, warn prints both, skip looks
+            at nothing.
+        intended: `rule` or `rule:where` of what is meant to be so; `where` may be the beginning of a path.
+        keep: neither raise nor print.
+        may_stop: False, for a run that continues and for an evaluation alone, makes each finding a check.
+        found: all findings that are not intended, each once.
+        looked: the rules that applied and were looked at.
+    """
+
+    answer: str = "error"
+    intended: list[str] = field(default_factory=list)
+    keep: bool = False
+    may_stop: bool = True
+    found: list[Finding] = field(default_factory=list)
+    looked: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        if self.answer not in ANSWERS:
+            raise ConfigError(f"checks must be one of {', '.join(ANSWERS)}, got {self.answer!r}")
+        if not isinstance(self.intended, list):
+            raise ConfigError(f"intended must be a list, as intended=[order], got {self.intended!r}")
+        for entry in self.intended:
+            if str(entry).partition(":")[0] not in RULES:
+                rules = ", ".join(RULES)
+                raise ConfigError(f"intended must name rules, as rule or rule:where, got {entry!r}. Rules: {rules}")
+
+    def report(self, findings: Iterable[Finding], *looked: str) -> None:
+        """Raise, print or keep those findings that are not intended and not reported yet.
+
+        Args:
+            findings: what was found.
+            looked: the rules that were looked at, beside those found broken.
+
+        Raises:
+            RuleBroken: something is wrong, and the answer is error.
+        """
+        new: list[Finding] = []
+        for finding in findings:
+            finding = finding.complete(may_stop=self.may_stop)
+            seen = {(f.rule, f.name, f.verdict) for f in (*self.found, *new)}
+            if (finding.rule, finding.name, finding.verdict) not in seen and not self.is_intended(finding):
+                new.append(finding)
+        self.found += new
+        self.looked |= {*looked, *(finding.rule for finding in new)}
+        if self.keep:
+            return
+        wrong = [finding for finding in new if finding.verdict == "wrong" and self.answer == "error"]
+        for finding in new:
+            if finding not in wrong and rank_zero_only.rank == 0:
+                print(f"\n{finding}", file=sys.stderr, flush=True)
+        if wrong:
+            raise RuleBroken("\n\n".join(map(str, wrong)))
+
+    def is_intended(self, finding: Finding) -> bool:
+        for entry in map(str, self.intended):
+            rule, _, name = entry.partition(":")
+            if rule == finding.rule and f"{finding.name}.".startswith(name and f"{name}."):
+                return True
+        return False
+
+    @property
+    def outcomes(self) -> list[dict[str, str]]:
+        """Plain data for summary.json and doctor.json."""
+        return [{"rule": f.rule, "where": f.where, "what": f.what, "verdict": str(f.verdict)} for f in self.found]
+
+
+def source_file(kind: type) -> str:
+    """Return the file that a class is written in, or an empty string."""
+    return getattr(sys.modules.get(kind.__module__), "__file__", None) or ""
+
+
+def is_owners(filename: str) -> bool:
+    return bool(filename) and not filename.startswith((*LIBRARIES, ENGINE, "<")) and "site-packages" not in filename
+
+
+def place(qualname: str, filename: str, line: int) -> str:
+    """Return `Class.method (file:line)`, the file relative to the working directory if it lies below it."""
+    file = filename.removeprefix(os.path.join(os.getcwd(), ""))
+    return f"{qualname.partition('.<locals>')[0]} ({file}:{line})"
+
+
+def running() -> str:
+    """Return the place of the innermost function of the owner's that is running, or an empty string."""
+    for frame, line in traceback.walk_stack(None):
+        code = frame.f_code
+        if is_owners(code.co_filename):
+            return place(code.co_qualname, code.co_filename, line)
+        if code.co_filename.startswith(ENGINE) and not code.co_filename.startswith(CHECKS):
+            return ""
+    return ""
+
+
+def definition(module: Any, *methods: str) -> str:
+    """Return the place of the first of these methods that the owner has written, or the name of the class."""
+    for name in methods:
+        code = getattr(inspect.unwrap(getattr(type(module), name, definition)), "__code__", None)
+        if code and is_owners(code.co_filename):
+            return place(code.co_qualname, code.co_filename, code.co_firstlineno)
+    return type(module).__name__
+
+
+def calls_of(model: nn.Module, method: str) -> Iterator[tuple[str, ast.Call]]:
+    """Yield place and call of each `x.method(...)` in the classes of the owner's that a model consists of."""
+    for kind in dict.fromkeys(kind for m in model.modules() for kind in type(m).__mro__):
+        with suppress(OSError, TypeError, SyntaxError):  # a class without a file, or one that was made by a function
+            file = source_file(kind)
+            if not is_owners(file):
+                continue
+            lines, first = inspect.getsourcelines(kind)
+            for function in ast.parse(dedent("".join(lines))).body[0].body:  # type: ignore[attr-defined]
+                for node in ast.walk(function):
+                    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method:
+                        name = getattr(function, "name", "")
+                        yield place(f"{kind.__qualname__}.{name}", file, first + node.lineno - 1), node
