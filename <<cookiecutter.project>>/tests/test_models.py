@@ -1,69 +1,82 @@
-"""Every model can be built for every dataset and can learn one batch by heart."""
+"""Every model trains on some data, and its checkpoint is enough to have it back."""
 
-import lightning
 import pytest
 import torch
 from conftest import options
+from lightning import Trainer, seed_everything
 
 from <<cookiecutter.package>>.engine.build import build, build_model
-from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.models.classifier import Classifier
 
-MODELS = pytest.mark.parametrize("model_name", options("model"))
+DATA = ["", *(f"data={name}" for name in options("data")), *(f"experiment={name}" for name in options("experiment"))]
 
 
-@pytest.fixture
-def parts(compose_config, choose, data_name, model_name):
-    cfg = compose_config(*choose(f"data={data_name}"), *choose(f"model={model_name}"))
-    lightning.seed_everything(0, verbose=False)
+@pytest.fixture(scope="module", params=options("model"))
+def fitted(request, compose_config, choose, tmp_path_factory):
+    """Return a trainer that has trained a model for two batches, of the first data that it takes; train.yaml's first."""
+    chosen, errors = choose(f"model={request.param}"), []
+    for choice in DATA:
+        try:
+            cfg = compose_config(*(choose(choice) if choice else []), *chosen)
+            return fit(cfg, tmp_path_factory.mktemp(request.param))
+        except pytest.skip.Exception:  # this data needs a package that is not here
+            continue
+        except Exception as error:  # noqa: BLE001  it is made for other data
+            errors.append(error)
+    raise errors[0]
+
+
+def fit(cfg, folder):
+    seed_everything(0, verbose=False)
     data = build(cfg.data)
-    data.prepare_data()
-    data.setup("fit")
-    try:
-        model = build_model(cfg, data)
-    except ConfigError as error:
-        pytest.skip(str(error))
+    limits = {f"limit_{split}_batches": 2 for split in ("train", "val", "test", "predict")}
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = Trainer(accelerator="cpu", devices=1, max_epochs=1, default_root_dir=folder, **limits, **quiet)
+    trainer.fit(build_model(cfg, data), datamodule=data)
+    return trainer
+
+
+def batch_of(trainer, split):
+    """Return the first batch of a split as the model receives it."""
+    batch = next(iter(getattr(trainer.datamodule, f"{split}_dataloader")()))
+    return trainer.datamodule.on_after_batch_transfer(batch, 0)
+
+
+def test_every_model_trains_on_some_data(fitted):
+    assert fitted.global_step > 0
+    assert all(value.isfinite().all() for value in fitted.callback_metrics.values())
+
+
+def test_a_checkpoint_is_plain_data_and_enough(fitted, tmp_path):
+    model, path = fitted.lightning_module, tmp_path / "model.ckpt"
+    fitted.save_checkpoint(path)
+    torch.load(path, weights_only=True)
+    if not model.hparams:
+        pytest.skip(f"{type(model).__name__} saves no hyperparameters")
+    copy = type(model).load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    expected = model.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in copy.state_dict().items())
+
+
+def test_a_classifier_gives_one_logit_per_class(fitted):
+    model = fitted.lightning_module
     if not isinstance(model, Classifier):
-        pytest.skip(f"{model_name} is not a Classifier: test it in a file of its own")
-    return data, model
+        pytest.skip(f"{type(model).__name__} is no Classifier")
+    *inputs, labels = batch_of(fitted, "val")
+    assert model.eval()(*inputs).shape == (len(labels), model.hparams.num_classes)
 
 
-@MODELS
-@pytest.mark.parametrize("data_name", options("data"))
-def test_every_model_maps_images_to_one_logit_per_class(parts):
-    data, model = parts
-    images, labels = data.on_after_batch_transfer(next(iter(data.val_dataloader())), 0)
-    assert model(images).shape == (len(labels), data.num_classes)
-
-
-@MODELS
-@pytest.mark.parametrize("data_name", ["digits"])
-def test_every_model_overfits_one_batch(parts):
-    data, model = parts
-    images, labels = (tensor[:16] for tensor in next(iter(data.train_dataloader())))
+def test_a_classifier_learns_one_batch_by_heart(fitted):
+    model = fitted.lightning_module
+    if not isinstance(model, Classifier):
+        pytest.skip(f"{type(model).__name__} is no Classifier")
+    *inputs, labels = (tensor[:16] for tensor in batch_of(fitted, "val"))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     model.train()
-    for _ in range(60):
+    for _ in range(100):
         optimizer.zero_grad()
-        loss = model.loss(model(images), labels)
-        loss.backward()
+        model.loss(model(*inputs), labels).backward()
         optimizer.step()
-    model.eval()
     with torch.no_grad():
-        correct = (model(images).argmax(dim=1) == labels).sum().item()
-    assert correct == len(labels)
-
-
-@MODELS
-@pytest.mark.parametrize("data_name", ["digits"])
-def test_hyperparameters_are_plain_data(parts):
-    _, model = parts
-
-    def plain(value):
-        if isinstance(value, dict):
-            return all(isinstance(key, str) and plain(child) for key, child in value.items())
-        if isinstance(value, list | tuple):
-            return all(plain(child) for child in value)
-        return value is None or type(value) in (int, float, str, bool)
-
-    assert plain(dict(model.hparams))
+        correct = (model.eval()(*inputs).argmax(dim=1) == labels).sum().item()
+    assert correct >= len(labels) - 1

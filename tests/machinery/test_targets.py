@@ -1,0 +1,79 @@
+"""A config is checked against its targets before anything is built: one message with the key."""
+
+import pytest
+from my_project.engine.build import build
+from my_project.engine.errors import ConfigError
+from my_project.engine.targets import arguments, blocks, check_blocks, check_values, find
+from omegaconf import OmegaConf
+
+
+def test_the_config_of_evaluate_composes_and_its_trainer_values_fit(compose_config):
+    cfg = compose_config(config_name="evaluate")
+    trainer = compose_config().trainer
+    trainer.merge_with(cfg.trainer)
+    check_blocks(OmegaConf.create({"trainer": trainer}))
+
+
+def test_a_library_that_is_not_trusted_is_not_called():
+    with pytest.raises(ConfigError, match=r"os\.getcwd is not in TRUSTED"):
+        build({"_target_": "os.getcwd"})
+
+
+def test_an_error_in_a_nested_block_of_your_own_keeps_its_type(monkeypatch):
+    def broken(*args, **kwargs):
+        raise ZeroDivisionError
+
+    outer = "my_project.data.images.digits.load_splits"
+    inner = "my_project.data.images.digits.Digits"
+    monkeypatch.setattr(find(inner), "__init__", broken)
+    with pytest.raises(ZeroDivisionError):
+        build({"_target_": outer, "val_fraction": {"_target_": inner}, "split_seed": 0})
+
+
+def check(cfg):
+    check_values(cfg)
+    check_blocks(cfg)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+trainer.max_epoch=5", "trainer.max_epoch is not an argument of lightning.Trainer; did you mean max_epochs"),
+        ("+model.chanels=5", "model.chanels is not an argument .* did you mean channels"),
+        ("model._target_=torch.nn.Nothing", "model._target_: torch.nn.Nothing does not exist"),
+        ("model._target_=torch.nn.nowhere.Nothing", "there is no module 'torch.nn.nowhere'"),
+        ("model._target_=os.system", "model._target_: os.system is not in TRUSTED"),
+        ("data.val_fraction=half", "data.val_fraction must be float, got 'half'"),
+        ("runs_dir=", "runs_dir must be str, got ''"),
+        ("overwrite=maybe", "overwrite must be bool, got 'maybe'"),
+        ("name=1e3", r"name must be str \| int \| None, got 1000.0"),
+        ("data.batch_size=1.5", "data.batch_size must be int, got 1.5"),
+    ],
+)
+def test_a_wrong_config_is_named_by_its_key(compose_config, override, message):
+    with pytest.raises(ConfigError, match=message):
+        check(compose_config(override))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.val_fraction=10", "data.val_fraction must be between 0 and 1, got 10"),
+        ("data.batch_size=0", "data.batch_size must be at least 1, got 0"),
+        ("data.num_workers=-1", "data.num_workers must be at least 0, got -1"),
+    ],
+)
+def test_a_value_out_of_range_is_named_by_its_key(compose_config, override, message):
+    with pytest.raises(ConfigError, match=message):
+        build(compose_config(override).data)
+
+
+def test_keyword_arguments_are_followed_to_the_parent_class(compose_config):
+    accepted, open_ended = arguments(find(compose_config("model=cnn").model._target_))
+    assert {"channels", "num_classes", "loss"} <= accepted.keys()
+    assert not open_ended
+
+
+def test_blocks_are_found_at_any_depth():
+    config = {"a": {"_target_": "x", "b": {"c": {"_target_": "y"}}}}
+    assert [key for key, _ in blocks(config, key="")] == ["a", "a.b.c"]
