@@ -198,6 +198,8 @@ class TrainingChecks(Callback):
 
     def start_evaluation(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.end_evaluation(trainer, pl_module)
+        if "on_train_batch_start" in vars(self):  # detached: training may go on before the epoch ends
+            self.on_train_batch_start = self.end_evaluation_within_epoch
         if trainer.optimizers or self.learnt:
             held = {
                 id(p) for optimizer in trainer.optimizers for group in optimizer.param_groups for p in group["params"]
@@ -232,6 +234,10 @@ class TrainingChecks(Callback):
             self.updated["the sanity check"] = {n for n, count in evaluation.updates(pl_module).items() if count}
             self.report(self.evaluation.unchanged(), "unchanged")
             self.evaluation = None
+
+    def end_evaluation_within_epoch(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        self.end_evaluation(trainer, pl_module)
+        self.detach("on_train_batch_start")
 
     def end_evaluation(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Judge an evaluation when all its hooks have run: at the first hook after it."""
