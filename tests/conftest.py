@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,3 +87,20 @@ def run_scripts(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[
         ]
 
     return run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def packages_apart(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Keep the package that a module imports from a project of its own apart from the one that machinery/ has imported."""
+    if "machinery" in request.path.parts:
+        yield
+        return
+    kept = {name: sys.modules.pop(name) for name in package_names()}
+    yield
+    for name in package_names():
+        del sys.modules[name]
+    sys.modules.update(kept)
+
+
+def package_names() -> list[str]:
+    return [name for name in sys.modules if name.partition(".")[0] == "my_project"]

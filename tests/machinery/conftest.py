@@ -21,3 +21,4 @@ assert spec.loader is not None
 project_fixtures = module_from_spec(spec)
 spec.loader.exec_module(project_fixtures)
 compose_config, choose = project_fixtures.compose_config, project_fixtures.choose
+summary_of = project_fixtures.summary_of

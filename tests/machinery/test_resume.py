@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import summary_of
+from my_project.data import tensor_data
+from my_project.data.images.digits import Digits
+from my_project.engine.errors import ConfigError, Preempted, TrainingError
+from my_project.engine.run import train
+from my_project.engine.survival.run_lock import locked
+from my_project.engine.targets import find
 from torch.utils.data import DataLoader
 
-from <<cookiecutter.package>>.data import tensor_data
-from <<cookiecutter.package>>.data.images.digits import Digits
-from <<cookiecutter.package>>.engine.errors import ConfigError, Preempted
-from <<cookiecutter.package>>.engine.run import train
-from <<cookiecutter.package>>.engine.survival.run_lock import locked
-from <<cookiecutter.package>>.engine.targets import find
+from .conftest import PROJECT, summary_of
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
 resource = pytest.importorskip("resource")
@@ -171,11 +171,10 @@ def test_another_config_under_the_same_name_is_refused_with_what_differs(compose
 
 def test_a_name_in_use_is_refused_and_free_when_its_process_has_ended(compose_config, finished):
     cfg, _ = finished
-    hold = "import sys; from pathlib import Path; from <<cookiecutter.package>>.engine.survival.run_lock import locked\n"
+    hold = "import sys; from pathlib import Path; from my_project.engine.survival.run_lock import locked\n"
     hold += "with locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
-    root = Path(__file__).parent.parent
     with subprocess.Popen(
-        [sys.executable, "-c", hold, cfg.run_dir], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", hold, cfg.run_dir], cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
@@ -238,7 +237,7 @@ def test_a_full_disk_is_one_message_and_leaves_the_checkpoint_before(interrupted
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))  # bytes; a checkpoint has more
     try:
-        with pytest.raises(ConfigError, match=r"\.ckpt cannot be written: File too large\. What was written before"):
+        with pytest.raises(TrainingError, match=r"\.ckpt cannot be written: File too large\. What was written before"):
             train(again())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -317,7 +316,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_batch_and_the_che
         return step(self, batch, batch_idx) * (float("inf") if self.global_step == 40 else 1)
 
     monkeypatch.setattr(find(cfg.model._target_), "training_step", overflows)
-    with pytest.raises(ConfigError, match="the loss is inf in epoch 2, batch 5"):
+    with pytest.raises(TrainingError, match="the loss is inf in epoch 2, batch 5"):
         train(cfg)
     assert summary_of(cfg)["status"] == "failed"
     offending = torch.load(Path(cfg.run_dir) / "not_finite.pt", weights_only=True)
@@ -334,7 +333,7 @@ def test_weights_that_are_not_finite_are_never_saved(compose_config, monkeypatch
             next(self.parameters()).grad.fill_(float("nan"))
 
     monkeypatch.setattr(find(cfg.model._target_), "on_before_optimizer_step", spoil)
-    with pytest.raises(ConfigError, match="weights are not finite after step 21"):
+    with pytest.raises(TrainingError, match="weights are not finite after step 21"):
         train(cfg)
     assert torch.load(Path(cfg.run_dir) / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 20
 
