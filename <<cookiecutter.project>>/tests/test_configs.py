@@ -1,11 +1,13 @@
 """Every file under configs/ composes, and every `_target_` takes the arguments it is given."""
 
+from typing import Any
+
 import pytest
 import torch
 from conftest import CONFIGS, options
 from lightning import LightningModule, Trainer
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 from <<cookiecutter.package>>.engine.build import build, build_optimizer
 from <<cookiecutter.package>>.engine.targets import check_blocks, check_values
@@ -28,9 +30,9 @@ class Linear(LightningModule):
         self.layer, self.blocks = nn.Linear(2, 1), (optimizer, scheduler)
 
     def training_step(self, batch, batch_idx):
-        return self.layer(batch).sum()
+        return self.layer(batch[0]).sum()
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> Any:
         return build_optimizer(self, *self.blocks)
 
 
@@ -41,9 +43,8 @@ def test_every_optimizer_scheduler_and_loss_builds(compose_config, choose, choic
     cfg = compose_config(*choose(choice))
     assert isinstance(build(cfg.loss), nn.Module)
     model = Linear(cfg.optimizer, cfg.scheduler)
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    trainer = Trainer(accelerator="cpu", max_epochs=1, default_root_dir=tmp_path, enable_model_summary=False, **quiet)
-    trainer.fit(model, train_dataloaders=DataLoader(torch.ones(2, 2)))
+    trainer = Trainer(accelerator="cpu", max_epochs=1, logger=False, default_root_dir=tmp_path)
+    trainer.fit(model, train_dataloaders=DataLoader(TensorDataset(torch.ones(2, 2))))
     assert trainer.global_step == 2
 
 

@@ -1,5 +1,7 @@
 """Every model trains on some data, and its checkpoint is enough to have it back."""
 
+from typing import Any
+
 import pytest
 import torch
 from conftest import options
@@ -29,9 +31,8 @@ def fitted(request, compose_config, choose, tmp_path_factory):
 def fit(cfg, folder):
     seed_everything(0, verbose=False)
     data = build(cfg.data)
-    limits = {f"limit_{split}_batches": 2 for split in ("train", "val", "test", "predict")}
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = Trainer(accelerator="cpu", devices=1, max_epochs=1, default_root_dir=folder, **limits, **quiet)
+    few: dict[str, Any] = {"limit_train_batches": 2, "limit_val_batches": 2}
+    trainer = Trainer(accelerator="cpu", devices=1, max_epochs=1, logger=False, default_root_dir=folder, **few)
     trainer.fit(build_model(cfg, data), datamodule=data)
     return trainer
 
