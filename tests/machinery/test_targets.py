@@ -23,11 +23,10 @@ def test_an_error_in_a_nested_block_of_your_own_keeps_its_type(monkeypatch):
     def broken(*args, **kwargs):
         raise ZeroDivisionError
 
-    outer = "my_project.data.images.digits.load_splits"
-    inner = "my_project.data.images.digits.Digits"
+    inner = "my_project.data.images.augment.RandomAffine"
     monkeypatch.setattr(find(inner), "__init__", broken)
     with pytest.raises(ZeroDivisionError):
-        build({"_target_": outer, "val_fraction": {"_target_": inner}, "split_seed": 0})
+        build({"_target_": "my_project.data.images.digits.Digits", "augment": {"affine": {"_target_": inner}}})
 
 
 def check(cfg):
