@@ -98,6 +98,8 @@ class Evaluation:
 
     def unchanged(self) -> Iterator[Finding]:
         """When it is over, and what was swapped is back: what training learns is as it was."""
+        if self.trainer.global_rank:  # DistributedDataParallel hands the buffers of the first process to the others
+            return
         now = kept(self.model)
         changed = [name for name, bits in self.state.items() if now.get(name, bits) != bits]
         changed = [name for name in changed if self.learnt is None or name in self.learnt]
