@@ -132,6 +132,10 @@ class StepWatch:
             arrival.used_by.add(me)
             self.used.add(arrival.backward)
 
+    def held(self) -> set[int]:
+        """Return the ids of what an optimizer holds."""
+        return {id(p) for record in self.records for p in record.members}
+
     def changed(self) -> set[str]:
         """Return the names of the parameters that are not what they were."""
         return {name for name, bits in checksums(self.model.named_parameters()).items() if self.sums.get(name) != bits}
