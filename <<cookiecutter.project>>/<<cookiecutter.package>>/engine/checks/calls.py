@@ -62,13 +62,13 @@ class CallWatch(TorchFunctionMode):
 
     Args:
         model: the whole.
-        before_loss: is handed this watch and each loss before it is computed.
-        before_backward: is handed this watch and what backward is called on.
+        report: receives, in training, what must be said before torch fails on it.
+        before_backward: receives, in training, what backward is called on.
     """
 
-    def __init__(self, model: LightningModule, before_loss: Any = None, before_backward: Any = None) -> None:
+    def __init__(self, model: LightningModule, report: Any = None, before_backward: Any = None) -> None:
         super().__init__()
-        self.model, self.before_loss, self.before_backward = model, before_loss, before_backward
+        self.model, self.report, self.before_backward = model, report, before_backward
         # Private: torch has no other sign of a module that is compiled in place. Watching would compile it once more.
         self.is_compiled = any(getattr(m, "_compiled_call_impl", None) is not None for m in model.modules())
         self.is_compiled |= any(type(m).__name__ == "OptimizedModule" for m in model.modules())
@@ -130,8 +130,8 @@ class CallWatch(TorchFunctionMode):
             options = {name: value for name, value in kwargs.items() if name not in ("input", "target")}
             place = self.path(self.stack[-1:]) or running() or "loss"
             self.losses.append(Loss(func, told(0, "input", None), told(1, "target", None), options, place))
-            if self.before_loss is not None:
-                self.before_loss(self, self.losses[-1])
+            if self.report is not None:
+                self.report(check_targets(self.losses[-1], self.batch))
         elif func in DROPOUTS and told(2, "training", True) and told(1, "p", 0.5) > 0:
             self.dropped = self.dropped or running() or "a library"
         elif func is F.batch_norm and told(5, "training", False) and told(1, "running_mean", None) is not None:
@@ -142,8 +142,10 @@ class CallWatch(TorchFunctionMode):
                 self.with_gradients = self.with_gradients or running() or "a library"
         elif func in BACKWARD or func is torch.autograd.grad:
             self.differentiates = True
-            if func in BACKWARD and self.before_backward is not None:
-                self.before_backward(self, [x for x in tree_leaves(told(0, "tensors", None)) if isinstance(x, Tensor)])
+            if func in BACKWARD and self.report is not None:
+                losses = [x for x in tree_leaves(told(0, "tensors", None)) if isinstance(x, Tensor)]
+                self.report(check_backward(self, losses))
+                self.before_backward(losses)
 
     def path(self, modules: list[nn.Module]) -> str:
         """Return the path of the first of some modules, an empty string for the model itself and for none."""
@@ -176,10 +178,9 @@ def check_targets(loss: Loss, batch: Any) -> Iterator[Finding]:
     outputs, targets = loss.outputs, loss.targets
     alike = outputs.squeeze().shape == targets.squeeze().shape != ()
     if loss.function in FOR_NUMBERS and alike and outputs.shape != targets.shape:
-        shapes = f"{tuple(outputs.shape)} and targets of shape {tuple(targets.shape)}"
-        what = f"outputs of shape {shapes} are not compared one with one, but each with each"
-        remedy = "give both the same shape, with squeeze(1) or unsqueeze(1)"
-        yield Finding("labels", loss.place, what, remedy=remedy, effect="the model learns the mean of the targets")
+        what = f"outputs {tuple(outputs.shape)} and targets {tuple(targets.shape)} are compared each with each"
+        remedy, effect = "give both one shape, with squeeze(1) or unsqueeze(1)", "the model learns the targets' mean"
+        yield Finding("labels", loss.place, what, None, remedy, effect)
     elif loss.for_classes:
         classes = outputs.size(1)
         wrong = targets[((targets < 0) | (targets >= classes)) & (targets != loss.options.get("ignore_index", -100))]
@@ -189,9 +190,8 @@ def check_targets(loss: Loss, batch: Any) -> Iterator[Finding]:
             yield Finding("labels", loss.place, what + ("; they seem to count from 1" if from_one else ""))
         same = [x for x in tree_leaves(batch) if isinstance(x, Tensor) and is_same(x, targets)]
         if same and all(x.is_floating_point() for x in same):
-            what, effect = f"labels are {same[0].dtype}, not integers", "labels that differ may become one class"
             certain = not torch.equal(same[0], same[0].round())
-            yield Finding("labels", "train", what, None if certain else "check", effect=effect)
+            yield Finding("labels", "train", f"labels are {same[0].dtype}, not integers", None if certain else "check")
 
 
 def check_losses(calls: CallWatch, num_classes: int | None) -> Iterator[Finding]:
@@ -212,8 +212,10 @@ def check_logits(loss: Loss, where: str) -> Iterator[Finding]:
     sums = (outputs.exp() if loss.function is F.nll_loss else outputs).sum(dim=min(1, outputs.dim() - 1))
     activated = {"SoftmaxBackward": "softmax", "SigmoidBackward": "sigmoid"}.get(loss.made_by)
     if loss.function is F.nll_loss and bool(((sums - 1).abs() > 0.05).any()):
-        what = "nll_loss is given probabilities or logits, not log-probabilities"
-        effect = "the loss falls without limit, or towards -1, and does not measure the right class's probability"
+        what, effect = (
+            "nll_loss is given no log-probabilities",
+            "it does not measure the probability of the right class",
+        )
         remedy = "use cross_entropy on the logits, or log_softmax(logits, dim=1) before nll_loss"
         certain = activated or loss.made_by == "AddmmBackward"
         yield Finding("logits", loss.place, what, None if certain else "check", remedy, effect)
@@ -226,12 +228,9 @@ def check_logits(loss: Loss, where: str) -> Iterator[Finding]:
 def check_first_loss(calls: CallWatch) -> Iterator[Finding]:
     """The first loss is not far above that of a guess; a head that scales its logits on purpose is left alone."""
     for loss in [loss for loss in calls.on_labels()[:1] if loss.function is F.cross_entropy]:
-        value, guess = (
-            F.cross_entropy(loss.outputs.detach().float(), loss.targets).item(),
-            math.log(loss.outputs.size(1)),
-        )
-        if 1.5 * guess + 0.5 < value < math.inf and loss.made_by not in ("MulBackward", "DivBackward"):
-            what = f"the first loss is {value:.2f}; a guess among {loss.outputs.size(1)} classes has {guess:.2f}"
+        value, classes = F.cross_entropy(loss.outputs.detach().float(), loss.targets).item(), loss.outputs.size(1)
+        if 1.5 * math.log(classes) + 0.5 < value < math.inf and loss.made_by not in ("MulBackward", "DivBackward"):
+            what = f"the first loss is {value:.2f}; a guess among {classes} classes has {math.log(classes):.2f}"
             yield Finding("first_loss", calls.maker(loss), what)
 
 

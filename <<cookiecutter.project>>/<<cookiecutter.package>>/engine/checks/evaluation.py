@@ -132,7 +132,11 @@ class Evaluation:
     def counted(self, split: str) -> Iterator[Finding]:
         """Every sample of the split is evaluated."""
         limit = self.trainer.limit_test_batches if self.stage == "test" else self.trainer.limit_val_batches
-        dataset = self.loaders[0].dataset if len(self.loaders) == self.trainer.world_size == limit == 1 else None
+        dataset = (
+            self.loaders[0].dataset
+            if isinstance(limit, float) and len(self.loaders) == self.trainer.world_size == limit
+            else None
+        )
         missing = len(dataset) - sum(self.sizes) if hasattr(dataset, "__len__") and any(self.sizes) else 0
         if missing > 0:
             what = f"{missing} of the {len(dataset)} samples of {split} are left out"
@@ -153,8 +157,7 @@ def check_eval_mode(model: LightningModule, calls: CallWatch, stage: str) -> Ite
     elif calls.dropped:
         yield Finding("eval_mode", where or calls.dropped, f"dropout drops during {stage}")
     if calls.with_gradients and not calls.differentiates:
-        effect = "every batch keeps its graph: evaluation is slower and takes several times the memory"
-        remedy = "leave out enable_grad and set_grad_enabled(True) in the hooks and steps of evaluation"
+        effect, remedy = "evaluation takes several times the memory", "leave out enable_grad and set_grad_enabled"
         where = definition(model, f"{stage}_step")
         yield Finding(
             "eval_mode", where, f"gradients are on during {stage}: {calls.with_gradients}", None, remedy, effect

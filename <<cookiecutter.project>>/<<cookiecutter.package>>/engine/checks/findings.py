@@ -118,7 +118,10 @@ class Findings:
         wrong = []
         for finding in findings:
             finding = finding.complete(may_stop=self.may_stop)
-            if finding in self.found or self.is_intended(finding):
+            same = [
+                f for f in self.found if (f.rule, f.name, f.verdict) == (finding.rule, finding.name, finding.verdict)
+            ]
+            if same or self.is_intended(finding):
                 continue
             self.found.append(finding)
             if finding.verdict == "wrong" and self.answer == "error":
@@ -132,11 +135,6 @@ class Findings:
         entries = [entry.partition(":")[::2] for entry in map(str, self.intended)]
         names = [f"{name}." if name else "" for rule, name in entries if rule == finding.rule]
         return f"{finding.name}.".startswith(tuple(names))
-
-    @property
-    def outcomes(self) -> list[dict[str, str]]:
-        """Plain data for summary.json and doctor.json."""
-        return [{"rule": f.rule, "where": f.where, "what": f.what, "verdict": str(f.verdict)} for f in self.found]
 
 
 def source_file(kind: type) -> str:

@@ -15,10 +15,7 @@ from <<cookiecutter.package>>.engine.checks.findings import Finding, Findings, d
 ENOUGH = 3  # steps of each optimizer to judge by
 PATIENCE = 20  # batches to wait for a gradient that has not come yet
 GIVE_UP = 100  # batches to wait for the first steps
-FIT = ("on_train_start", "on_train_epoch_start", "on_train_epoch_end", "on_train_end")
 BATCHES = ("on_train_batch_start", "on_train_batch_end")
-HOOKS = ("start", "batch_start", "batch_end", "epoch_end")
-EVALUATIONS = {stage: tuple(f"on_{stage}_{hook}" for hook in HOOKS) for stage in ("validation", "test")}
 SPLITS = {"validation": "val", "test": "test"}
 
 
@@ -47,12 +44,11 @@ class TrainingChecks(Callback):
         self.updated: dict[str, set[str]] = {"training": set()}  # by stage, names of metrics
         self.state: dict[str, int] = {}  # of the model when training began, or went on after an evaluation
         self.learnt: set[str] | None = None  # names in it that training changes
-        self.has_loss = False
 
     @property
     def outcomes(self) -> list[dict[str, str]]:
         """What was found, as plain data."""
-        return self.findings.outcomes
+        return [{key: vars(f)[key] for key in ("rule", "where", "what", "verdict")} for f in self.findings.found]
 
     def detach(self, *hooks: str) -> None:
         for hook in hooks:
@@ -60,7 +56,7 @@ class TrainingChecks(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self.findings.answer == "skip" or not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
-            self.detach(*FIT, *BATCHES, *EVALUATIONS["validation"], *EVALUATIONS["test"])
+            self.detach(*(hook for hook in vars(TrainingChecks) if hook.startswith("on_")))
         elif stage == "fit":
             self.findings.may_stop = trainer.ckpt_path is None
             self.num_classes = getattr(trainer.datamodule, "num_classes", None)
@@ -97,32 +93,26 @@ class TrainingChecks(Callback):
         if self.steps is not None:
             self.steps.start_batch()
             self.before = evaluation.updates(pl_module)
-            self.calls = calls.CallWatch(pl_module, self.before_loss, self.before_backward)
+            self.calls = calls.CallWatch(pl_module, self.report, self.before_backward)
             self.calls.start(batch)
 
-    def before_loss(self, told: calls.CallWatch, loss: calls.Loss) -> None:
-        self.report(calls.check_targets(loss, told.batch))
-
-    def before_backward(self, told: calls.CallWatch, losses: list[Tensor]) -> None:
-        self.report(calls.check_backward(told, losses), "loss")
+    def before_backward(self, losses: list[Tensor]) -> None:
         if self.steps is not None:
             self.steps.backward += 1
             if self.steps.batch <= ENOUGH:
-                self.report(model.check_registered(told.model, losses, self.steps.held(), self.at_start), "registered")
+                self.report(model.check_registered(self.steps, losses, self.at_start), "registered", "loss")
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *batch: Any) -> None:
         watch, told = self.steps, self.calls
         if watch is None or told is None:
             return
         told.stop()
-        self.has_loss |= bool(outputs or watch.backward)
         now = {name for name, count in evaluation.updates(pl_module).items() if count > self.before.get(name, 0)}
         self.updated["training"] |= now - told.functions()
         self.report(calls.check_losses(told, self.num_classes), "logits", "num_classes")
-        trained = watch.received & watch.held()
-        self.report(model.check_train_mode(pl_module, told.in_train, told.in_eval, trained), "train_mode")
+        self.report(model.check_train_mode(watch, told), "train_mode")
         if watch.batch == ENOUGH:
-            self.report(model.check_frozen(pl_module, told.in_train, watch.changed()))
+            self.report(model.check_frozen(watch, told))
         if watch.batch == 1 and trainer.current_epoch == self.first_epoch:
             self.report(data.check_inputs(told.inputs, told.batch, "train"), "inputs")
             self.report(model.check_schedules(trainer), "schedule")
@@ -143,28 +133,20 @@ class TrainingChecks(Callback):
             found = list(steps.check_optimizers(watch)) or list(steps.check_order(watch, last=last and patient))
             found = found or list(steps.check_gradients(watch, last=patient))
             found = found or (list(steps.check_weights(watch)) if patient else [])
-            if last and watch.backward and not (found or watch.received or watch.changed()):
-                found = [Finding("loss", definition(pl_module, "training_step"), "the loss is cut off from the model")]
+            if last and not (found or watch.received or watch.changed()):
+                what = "the loss is cut off from the model, or training_step returns none"
+                found = [Finding("loss", definition(pl_module, "training_step"), what)]
             self.report(found, "optimizer", "order", "gradients", "weights")
             if last or not (watch.waits() or watch.unmoved()):
                 watch.stop()
                 self.steps = None
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.end_evaluation(trainer, pl_module)
-
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.end_evaluation(trainer, pl_module)
         self.judge(trainer, pl_module, ended=True)
-        if self.calls is not None and not self.has_loss and pl_module.automatic_optimization:
-            what = "there is no loss: training_step returns None, and Lightning leaves out backward"
-            self.report([Finding("loss", definition(pl_module, "training_step"), what)])
         self.stop()
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self.stop()
-
-    def stop(self) -> None:
+    def stop(self, *_: Any) -> None:
         for watch in (self.calls, self.steps, self.evaluation and self.evaluation.calls):
             if watch is not None:
                 watch.stop()
@@ -205,7 +187,7 @@ class TrainingChecks(Callback):
             self.report(self.evaluation.unchanged(), "unchanged")
             self.evaluation = None
 
-    def end_evaluation(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def end_evaluation(self, trainer: Trainer, pl_module: LightningModule, stage: str = "") -> None:
         """Judge an evaluation when all its hooks have run: at the first hook after it."""
         done, self.evaluation = self.evaluation, None
         if done is None or not done.sizes:
@@ -219,11 +201,9 @@ class TrainingChecks(Callback):
         self.updated[done.stage], self.state = done.updated, evaluation.kept(pl_module)
         self.num_evaluations[done.stage] += 1
         if self.num_evaluations[done.stage] == 2:
-            self.detach(*EVALUATIONS[done.stage])
+            self.detach(*(hook for hook in vars(TrainingChecks) if f"on_{done.stage}" in hook))
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self.end_evaluation(trainer, pl_module)
-
+    on_exception, on_train_epoch_end, teardown = stop, end_evaluation, end_evaluation
     on_validation_start = on_test_start = start_evaluation
     on_validation_batch_start = on_test_batch_start = start_evaluation_batch
     on_validation_batch_end = on_test_batch_end = end_evaluation_batch
