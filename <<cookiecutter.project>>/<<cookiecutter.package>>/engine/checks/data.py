@@ -1,10 +1,10 @@
 """Batches as they come, and what loaders tell without loading any: inputs, labels, splits and order."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils import data
@@ -111,20 +111,23 @@ def check_splits(loaders: dict[str, Any]) -> Iterator[Finding]:
     """No sample that lies in memory is in two splits; a few equal ones may be others."""
     rows = {split: served_rows(given) for split, given in loaders.items()}
     rows = {split: x for split, x in rows.items() if x and x[0].nbytes <= MAX_BYTES and x[0][0].numel() > 1}
-    hashes = {split: hashes_of(x[0]) for split, x in rows.items()}
+    hashes = {split: row_hashes(x) for split, x in rows.items()}
     for one, other in combinations(hashes, 2):
         theirs = set(hashes[one])
         shared = [row for row, digest in enumerate(hashes[other]) if digest in theirs]
         if shared:
-            many = len(shared) > 0.01 * len(hashes[other]) and len(theirs) > 0.99 * len(hashes[one])
+            many = len(shared) > max(1, 0.01 * len(hashes[other])) and len(theirs) > 0.99 * len(hashes[one])
             what = f"{len(shared)} of the {len(hashes[other])} samples of {other} are in {one} too, such as row {shared[0]}"
             certain = many and len(rows[other]) > 1  # without labels there is nothing to learn by heart
             yield Finding("splits", other, what, None if certain else "check")
 
 
-def hashes_of(rows: Tensor) -> list[bytes]:
-    numbers = rows.cpu().contiguous().view(torch.uint8).numpy()
-    return [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in numbers]
+def row_hashes(held: tuple[Tensor, ...]) -> list[int]:
+    """Return a hash of the inputs of each sample: of all tensors but the last one, the labels."""
+    flat = [np.ascontiguousarray(x.numpy(force=True)).reshape(len(x), -1) for x in held[:-1] or held]
+    return [
+        hash(row) for row in zip(*(x.view(f"V{x.shape[1] * x.itemsize}").ravel().tolist() for x in flat), strict=True)
+    ]
 
 
 class Passes:
