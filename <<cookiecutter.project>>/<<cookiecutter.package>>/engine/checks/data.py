@@ -124,7 +124,7 @@ def check_splits(loaders: dict[str, Any]) -> Iterator[Finding]:
 
 def row_hashes(held: tuple[Tensor, ...]) -> list[int]:
     """Return a hash of the inputs of each sample: of all tensors but the last one, the labels."""
-    flat = [np.ascontiguousarray(x.numpy(force=True)).reshape(len(x), -1) for x in held[:-1] or held]
+    flat = [np.ascontiguousarray(x.numpy(force=True)).reshape(len(x), -1) for x in held[:-1] or held if x[0].numel()]
     return [
         hash(row) for row in zip(*(x.view(f"V{x.shape[1] * x.itemsize}").ravel().tolist() for x in flat), strict=True)
     ]
