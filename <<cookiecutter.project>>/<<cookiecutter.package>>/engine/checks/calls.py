@@ -3,8 +3,7 @@
 import math
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning import LightningModule
@@ -27,8 +26,7 @@ BACKWARD = {Tensor.backward, torch.autograd.backward}
 VIEWS = ("View", "Squeeze", "Unsqueeze", "ToCopy", "Transpose", "Permute", "Select", "Clamp", "UnsafeView")
 
 
-@dataclass
-class Loss:
+class Loss(NamedTuple):
     """A call of a loss function of torch."""
 
     function: Any
@@ -38,8 +36,8 @@ class Loss:
     place: str
 
     @property
-    def ignored(self) -> int:
-        return self.options.get("ignore_index", -100)
+    def for_classes(self) -> bool:
+        return self.function in FOR_CLASSES and self.outputs.dim() > 1 and not self.targets.is_floating_point()
 
     @property
     def made_by(self) -> str:
@@ -50,8 +48,7 @@ class Loss:
         return "" if node is None else node.name().rstrip("0123456789")
 
 
-@dataclass
-class Entry:
+class Entry(NamedTuple):
     """The first call, from outside of any module, of a module with parameters."""
 
     module: nn.Module
@@ -63,12 +60,15 @@ class Entry:
 class CallWatch(TorchFunctionMode):
     """Sees the calls of torch's functions and of all modules between `start` and `stop`.
 
-    In a subclass `before_loss` and `before_backward` are called first.
+    Args:
+        model: the whole.
+        report: receives, in training, what must be said before torch fails on it.
+        before_backward: receives, in training, what backward is called on.
     """
 
-    def __init__(self, model: LightningModule) -> None:
+    def __init__(self, model: LightningModule, report: Any = None, before_backward: Any = None) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.report, self.before_backward = model, report, before_backward
         # Private: torch has no other sign of a module that is compiled in place. Watching would compile it once more.
         self.is_compiled = any(getattr(m, "_compiled_call_impl", None) is not None for m in model.modules())
         self.is_compiled |= any(type(m).__name__ == "OptimizedModule" for m in model.modules())
@@ -98,10 +98,6 @@ class CallWatch(TorchFunctionMode):
         if self.has_mode:
             self.has_mode = False
             self.__exit__(None, None, None)
-
-    def before_loss(self, loss: Loss) -> None: ...
-
-    def before_backward(self, losses: list[Any]) -> None: ...
 
     def after_call(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         while self.stack and self.stack.pop() is not module:  # one has raised an exception
@@ -134,7 +130,8 @@ class CallWatch(TorchFunctionMode):
             options = {name: value for name, value in kwargs.items() if name not in ("input", "target")}
             place = self.path(self.stack[-1:]) or running() or "loss"
             self.losses.append(Loss(func, told(0, "input", None), told(1, "target", None), options, place))
-            self.before_loss(self.losses[-1])
+            if self.report is not None:
+                self.report(check_targets(self.losses[-1], self.batch))
         elif func in DROPOUTS and told(2, "training", True) and told(1, "p", 0.5) > 0:
             self.dropped = self.dropped or running() or "a library"
         elif func is F.batch_norm and told(5, "training", False) and told(1, "running_mean", None) is not None:
@@ -145,8 +142,10 @@ class CallWatch(TorchFunctionMode):
                 self.with_gradients = self.with_gradients or running() or "a library"
         elif func in BACKWARD or func is torch.autograd.grad:
             self.differentiates = True
-            if func in BACKWARD:
-                self.before_backward([x for x in tree_leaves(told(0, "tensors", None)) if isinstance(x, Tensor)])
+            if func in BACKWARD and self.report is not None:
+                losses = [x for x in tree_leaves(told(0, "tensors", None)) if isinstance(x, Tensor)]
+                self.report(check_backward(self, losses))
+                self.before_backward(losses)
 
     def path(self, modules: list[nn.Module]) -> str:
         """Return the path of the first of some modules, an empty string for the model itself and for none."""
@@ -156,17 +155,22 @@ class CallWatch(TorchFunctionMode):
         """Return the path of the innermost module that has put out what a loss is given, or where the loss is called."""
         return self.path([module for ref, module in self.made if ref() is loss.outputs][:1]) or loss.place
 
+    def functions(self) -> set[str]:
+        """Return the names of the metrics that were called for the value of a batch."""
+        return {name for name, m in self.model.named_modules() if id(m) in self.metrics}
+
+    def on_labels(self) -> list[Loss]:
+        """Return the losses for classes whose targets are the labels of the batch, in whatever shape."""
+        leaves = [x for x in tree_leaves(self.batch) if isinstance(x, Tensor)]
+        return [loss for loss in self.losses if loss.for_classes and any(is_same(x, loss.targets) for x in leaves)]
+
     def judges(self) -> bool:
         """Say whether a loss compares what the model puts out with the labels of the batch."""
-        return any(
-            self.entry and loss.outputs is self.entry.output and self.is_label(loss.targets) for loss in self.losses
-        )
+        return any(self.entry is not None and loss.outputs is self.entry.output for loss in self.on_labels())
 
-    def is_label(self, targets: Tensor) -> bool:
-        """Say whether targets are the labels of the batch, in whatever shape."""
-        same = [x for x in tree_leaves(self.batch) if isinstance(x, Tensor) and x.numel() == targets.numel()]
-        whole = not targets.is_floating_point()
-        return whole and any(torch.equal(x.flatten().to(targets.dtype), targets.flatten()) for x in same)
+
+def is_same(one: Tensor, other: Tensor) -> bool:
+    return one.numel() == other.numel() and torch.equal(one.flatten().to(other.dtype), other.flatten())
 
 
 def check_targets(loss: Loss, batch: Any) -> Iterator[Finding]:
@@ -174,65 +178,60 @@ def check_targets(loss: Loss, batch: Any) -> Iterator[Finding]:
     outputs, targets = loss.outputs, loss.targets
     alike = outputs.squeeze().shape == targets.squeeze().shape != ()
     if loss.function in FOR_NUMBERS and alike and outputs.shape != targets.shape:
-        shapes = f"{tuple(outputs.shape)} and targets of shape {tuple(targets.shape)}"
-        what = f"outputs of shape {shapes} are not compared one with one, but each with each"
-        remedy = "give both the same shape, with squeeze(1) or unsqueeze(1)"
-        yield Finding("labels", loss.place, what, remedy=remedy, effect="the model learns the mean of the targets")
-    elif loss.function in FOR_CLASSES and not targets.is_floating_point() and outputs.dim() > 1:
+        what = f"outputs {tuple(outputs.shape)} and targets {tuple(targets.shape)} are compared each with each"
+        remedy, effect = "give both one shape, with squeeze(1) or unsqueeze(1)", "the model learns the targets' mean"
+        yield Finding("labels", loss.place, what, None, remedy, effect)
+    elif loss.for_classes:
         classes = outputs.size(1)
-        wrong = targets[((targets < 0) | (targets >= classes)) & (targets != loss.ignored)]
+        wrong = targets[((targets < 0) | (targets >= classes)) & (targets != loss.options.get("ignore_index", -100))]
         if len(wrong):
             what = f"{len(wrong)} of {targets.numel()} labels are outside 0 to {classes - 1}, such as {wrong[0]}"
             from_one = wrong.eq(classes).all() and not targets.eq(0).any()
             yield Finding("labels", loss.place, what + ("; they seem to count from 1" if from_one else ""))
-        same = [x for x in tree_leaves(batch) if isinstance(x, Tensor) and x.shape == targets.shape]
-        cast = [x for x in same if x.is_floating_point() and torch.equal(x.long(), targets)]
-        if cast and not any(x.dtype == targets.dtype and torch.equal(x, targets) for x in same):
-            what, effect = f"labels are {cast[0].dtype}, not integers", "labels that differ may become one class"
-            is_whole = torch.equal(cast[0], cast[0].round())
-            yield Finding("labels", "train", what, "check" if is_whole else None, effect=effect)
+        same = [x for x in tree_leaves(batch) if isinstance(x, Tensor) and is_same(x, targets)]
+        if same and all(x.is_floating_point() for x in same):
+            certain = not torch.equal(same[0], same[0].round())
+            yield Finding("labels", "train", f"labels are {same[0].dtype}, not integers", None if certain else "check")
 
 
 def check_losses(calls: CallWatch, num_classes: int | None) -> Iterator[Finding]:
     """A loss for classes takes logits, one for each class."""
-    losses = [loss for loss in calls.losses if loss.function not in FOR_NUMBERS and loss.outputs.numel()]
-    columns = [loss.outputs.size(1) for loss in losses if loss.outputs.dim() > 1]
-    for loss in losses:
-        yield from check_logits(loss, calls.maker(loss))
-        for_classes = num_classes and loss.function in FOR_CLASSES and loss.outputs.dim() > 1
-        if for_classes and num_classes not in columns and calls.is_label(loss.targets):
-            spare = min(columns) > num_classes and not any(other.targets.ge(num_classes).any() for other in losses)
-            what = f"the model gives {columns[0]} logits for {num_classes} classes"
-            yield Finding("num_classes", calls.maker(loss), what, None if spare else "check")
+    for loss in calls.losses:
+        if loss.function not in FOR_NUMBERS and loss.outputs.numel():
+            yield from check_logits(loss, calls.maker(loss))
+    columns = [loss.outputs.size(1) for loss in calls.losses if loss.for_classes]
+    for loss in calls.on_labels()[: 0 if num_classes is None or num_classes in columns else 1]:
+        spare = min(columns) > num_classes and not any(other.targets.ge(num_classes).any() for other in calls.losses)
+        what = f"the model gives {columns[0]} logits for {num_classes} classes"
+        yield Finding("num_classes", calls.maker(loss), what, None if spare else "check")
 
 
 def check_logits(loss: Loss, where: str) -> Iterator[Finding]:
     """No softmax before a loss that applies it, and log_softmax before the one that does not."""
     outputs = loss.outputs.detach().float()
+    sums = (outputs.exp() if loss.function is F.nll_loss else outputs).sum(dim=min(1, outputs.dim() - 1))
     activated = {"SoftmaxBackward": "softmax", "SigmoidBackward": "sigmoid"}.get(loss.made_by)
-    if loss.function is F.nll_loss and outputs.dim() > 1:
-        if bool(((outputs.exp().sum(dim=1) - 1).abs() > 0.05).any()):
-            what = "nll_loss is given probabilities or logits, not log-probabilities"
-            effect = "the loss falls without limit, or towards -1, and does not measure the right class's probability"
-            remedy = "use cross_entropy on the logits, or log_softmax(logits, dim=1) before nll_loss"
-            certain = activated or loss.made_by == "AddmmBackward"
-            yield Finding("logits", loss.place, what, None if certain else "check", remedy, effect)
-    elif activated:
+    if loss.function is F.nll_loss and bool(((sums - 1).abs() > 0.05).any()):
+        what, effect = (
+            "nll_loss is given no log-probabilities",
+            "it does not measure the probability of the right class",
+        )
+        remedy = "use cross_entropy on the logits, or log_softmax(logits, dim=1) before nll_loss"
+        certain = activated or loss.made_by == "AddmmBackward"
+        yield Finding("logits", loss.place, what, None if certain else "check", remedy, effect)
+    elif activated and loss.function is not F.nll_loss:
         yield Finding("logits", where, f"{loss.function.__name__} is given the output of {activated}")
-    elif loss.function is F.cross_entropy and outputs.dim() > 1 and bool((outputs >= 0).all()):
-        if bool(((outputs.sum(dim=1) - 1).abs() < 1e-3).all()):
-            yield Finding("logits", where, "cross_entropy is given numbers that look like probabilities", "check")
+    elif loss.function is F.cross_entropy and bool((outputs >= 0).all() and ((sums - 1).abs() < 1e-3).all()):
+        yield Finding("logits", where, "cross_entropy is given numbers that look like probabilities", "check")
 
 
 def check_first_loss(calls: CallWatch) -> Iterator[Finding]:
     """The first loss is not far above that of a guess; a head that scales its logits on purpose is left alone."""
-    for loss in calls.losses[:1]:
-        if loss.function is F.cross_entropy and loss.outputs.dim() > 1 and calls.is_label(loss.targets):
-            value = F.cross_entropy(loss.outputs.detach().float(), loss.targets, ignore_index=loss.ignored).item()
-            guess = math.log(loss.outputs.size(1))
-            if 1.5 * guess + 0.5 < value < math.inf and loss.made_by not in ("MulBackward", "DivBackward"):
-                what = f"the first loss is {value:.2f}; a guess among {loss.outputs.size(1)} classes has {guess:.2f}"
-                yield Finding("first_loss", calls.maker(loss), what)
+    for loss in [loss for loss in calls.on_labels()[:1] if loss.function is F.cross_entropy]:
+        value, classes = F.cross_entropy(loss.outputs.detach().float(), loss.targets).item(), loss.outputs.size(1)
+        if 1.5 * math.log(classes) + 0.5 < value < math.inf and loss.made_by not in ("MulBackward", "DivBackward"):
+            what = f"the first loss is {value:.2f}; a guess among {classes} classes has {math.log(classes):.2f}"
+            yield Finding("first_loss", calls.maker(loss), what)
 
 
 def check_backward(calls: CallWatch, losses: list[Tensor]) -> Iterator[Finding]:

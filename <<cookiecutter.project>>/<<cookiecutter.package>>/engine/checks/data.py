@@ -1,10 +1,10 @@
 """Batches as they come, and what loaders tell without loading any: inputs, labels, splits and order."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils import data
@@ -46,8 +46,7 @@ def check_inputs(inputs: Any, batch: Any, split: str) -> Iterator[Finding]:
     broken = [isinstance(x, Tensor) and x.is_floating_point() and not x.isfinite().all() for x in (served, inputs)]
     if any(broken):
         what = f"inputs of {split} are NaN or infinite" + ("" if broken[1] else ", and the model replaces them")
-        effect = "one such sample makes the loss of its batch NaN, and from the next step on all weights"
-        remedy = "remove or fill such values when the data is made; look for a division by a zero deviation"
+        remedy, effect = "remove or fill such values when the data is made", "one of them makes the loss NaN"
         yield Finding("inputs", split, what, "wrong" if broken[1] else "check", remedy, effect)
     elif isinstance(inputs, Tensor) and isinstance(served, Tensor) and inputs.numel() == served.numel() > 1:
         mean, std = inputs.float().mean().item(), inputs.float().std().item()
@@ -59,22 +58,17 @@ def check_samplers(loaders: Any, split: str) -> Iterator[Finding]:
     """Training data is shuffled, evaluation data is not, and each of its samples comes once."""
     for loader in loaders_of(loaders):
         sampler = sampler_of(loader)
+        shuffles = getattr(sampler, "shuffle", isinstance(sampler, data.RandomSampler | data.SubsetRandomSampler))
+        fixed = isinstance(sampler, data.SequentialSampler) or (hasattr(sampler, "shuffle") and not shuffles)
         if sampler is None or len(loader) < 2:
             continue
-        shuffles = getattr(sampler, "shuffle", isinstance(sampler, data.RandomSampler | data.SubsetRandomSampler))
-        if split == "train" and (
-            isinstance(sampler, data.SequentialSampler) or getattr(sampler, "shuffle", True) is False
-        ):
+        if split == "train" and fixed:
             yield Finding("shuffling", split, "training data comes in the same order in each epoch")
         elif split != "train" and shuffles:
-            effect = "what depends on the order differs from pass to pass: averages over batches, logged samples"
-            remedy = f"set shuffle=False for the {split} loader; for a part of a dataset use Subset"
+            effect, remedy = "what depends on the order differs from pass to pass", f"set shuffle=False for {split}"
             yield Finding("shuffling", split, f"{split} comes in a new order in each pass", None, remedy, effect)
         elif split != "train" and isinstance(sampler, list | tuple) and len(set(sampler)) < len(sampler):
-            what = (
-                f"{len(sampler) - len(set(sampler))} of the {len(sampler)} samples that {split} draws were drawn before"
-            )
-            yield Finding("metrics", split, what, remedy=f"serve each sample of {split} once, without a sampler")
+            yield Finding("metrics", split, f"{len(sampler) - len(set(sampler))} samples of {split} are drawn twice")
 
 
 def rows_of(dataset: Any) -> tuple[Tensor, ...]:
@@ -105,36 +99,35 @@ def served_rows(loaders: Any) -> tuple[Tensor, ...]:
 def check_classes(loaders: Any, num_classes: int) -> Iterator[Finding]:
     """Each class has a sample in training."""
     labels = (served_rows(loaders) or (torch.zeros(0),))[-1]
-    if labels.dim() == 1 and not labels.is_floating_point():
-        missing = sorted(set(range(max(num_classes, 2))) - set(labels.unique().tolist()))
-        if missing:
-            what = (
-                f"{len(missing)} of {num_classes} classes have no sample in train: {', '.join(map(str, missing[:10]))}"
-            )
-            what += "; the labels seem to count from 1" if missing == [0] else ""
-            effect = "the model would never predict them, and is scored on them all the same"
-            remedy = "number the classes from 0, split each in proportion, or lower num_classes of the data"
-            yield Finding("labels", "train", what, "check", remedy, effect)
+    missing = sorted(set(range(max(num_classes, 2))) - set(labels.flatten().tolist()))
+    if labels.dim() == 1 and not labels.is_floating_point() and missing:
+        what = f"{len(missing)} of {num_classes} classes have no sample in train: {', '.join(map(str, missing[:10]))}"
+        what += "; the labels seem to count from 1" if missing == [0] else ""
+        remedy = "number the classes from 0, split each in proportion, or lower num_classes of the data"
+        yield Finding("labels", "train", what, "check", remedy, "the model would never predict them")
 
 
 def check_splits(loaders: dict[str, Any]) -> Iterator[Finding]:
     """No sample that lies in memory is in two splits; a few equal ones may be others."""
     rows = {split: served_rows(given) for split, given in loaders.items()}
     rows = {split: x for split, x in rows.items() if x and x[0].nbytes <= MAX_BYTES and x[0][0].numel() > 1}
-    hashes = {split: hashes_of(x[0]) for split, x in rows.items()}
+    hashes = {split: row_hashes(x) for split, x in rows.items()}
     for one, other in combinations(hashes, 2):
         theirs = set(hashes[one])
         shared = [row for row, digest in enumerate(hashes[other]) if digest in theirs]
         if shared:
-            many = len(shared) > 0.01 * len(hashes[other]) and len(theirs) > 0.99 * len(hashes[one])
+            many = len(shared) > max(1, 0.01 * len(hashes[other])) and len(theirs) > 0.99 * len(hashes[one])
             what = f"{len(shared)} of the {len(hashes[other])} samples of {other} are in {one} too, such as row {shared[0]}"
             certain = many and len(rows[other]) > 1  # without labels there is nothing to learn by heart
             yield Finding("splits", other, what, None if certain else "check")
 
 
-def hashes_of(rows: Tensor) -> list[bytes]:
-    numbers = rows.cpu().contiguous().view(torch.uint8).numpy()
-    return [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in numbers]
+def row_hashes(held: tuple[Tensor, ...]) -> list[int]:
+    """Return a hash of the inputs of each sample: of all tensors but the last one, the labels."""
+    flat = [np.ascontiguousarray(x.numpy(force=True)).reshape(len(x), -1) for x in held[:-1] or held if x[0].numel()]
+    return [
+        hash(row) for row in zip(*(x.view(f"V{x.shape[1] * x.itemsize}").ravel().tolist() for x in flat), strict=True)
+    ]
 
 
 class Passes:

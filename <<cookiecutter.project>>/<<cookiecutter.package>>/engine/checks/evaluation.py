@@ -43,23 +43,23 @@ class Evaluation:
     """What one evaluation does to a model and to its metrics.
 
     Args:
+        loaders: the DataLoaders that serve it.
         stage: validation or test; the sanity check is a validation.
         learnt: names in the state of the model that training changes; None if there was no training.
     """
 
-    def __init__(self, trainer: Trainer, model: LightningModule, stage: str, learnt: set[str] | None) -> None:
-        self.trainer, self.model, self.stage, self.learnt = trainer, model, stage, learnt
-        self.state, self.calls = kept(model), CallWatch(model)
+    def __init__(self, trainer: Trainer, loaders: list[Any], stage: str, learnt: set[str] | None) -> None:
+        self.trainer, self.model, self.loaders, self.stage = trainer, trainer.lightning_module, loaders, stage
+        self.state, self.learnt, self.calls = kept(self.model), learnt, CallWatch(self.model)
         self.sizes: list[int] = []  # of the batches
         self.rows: list[tuple[Tensor, Tensor]] = []  # logits and labels
         self.losses: list[Loss] = []
-        self.classifies, self.num_loaders = True, 1
+        self.classifies = True
         self.before: dict[str, int] = {}  # updates of the metrics
         self.updated: set[str] = set()  # names of metrics
 
-    def start_batch(self, batch: Any, dataloader_idx: int) -> None:
+    def start_batch(self, batch: Any) -> None:
         self.before = self.before if self.sizes else updates(self.model)
-        self.num_loaders = max(self.num_loaders, dataloader_idx + 1)
         self.calls.start(batch, functions=len(self.sizes) < 2)
 
     def end_batch(self, batch: Any) -> Iterator[Finding]:
@@ -74,16 +74,12 @@ class Evaluation:
             self.rows += [(output.detach().float(), labels)] if len(self.rows) * output.numel() < MOST else []
         yield from check_eval_mode(self.model, calls, self.stage)
 
-    def functions(self) -> set[str]:
-        """Return the names of the metrics that are called for the value of a batch."""
-        return {name for name, m in self.model.named_modules() if id(m) in self.calls.metrics}
-
     def counts(self) -> Iterator[Finding]:
         """At the end: each metric of this stage was updated once for each batch."""
         for name, now in updates(self.model).items():
             count = now - self.before.get(name, 0)
-            self.updated |= {name} if count > 0 and name not in self.functions() else set()
-            if count > 0 and self.num_loaders == 1 and count != len(self.sizes):
+            self.updated |= {name} - self.calls.functions() if count > 0 else set()
+            if count > 0 and len(self.loaders) == 1 and count != len(self.sizes):
                 what = f"{name} was updated {count} times in {len(self.sizes)} batches of {self.stage}"
                 yield Finding("metrics", name, what, effect="samples count twice, or not at all")
 
@@ -91,7 +87,7 @@ class Evaluation:
         """When it is over: no metric of this stage, by the names of those of others, held something when it began."""
         for name, now in updates(self.model).items():
             before, stages = self.before.get(name, 0), [stage for stage, names in others.items() if name in names]
-            if stages and 0 < before < now and name not in self.functions():
+            if stages and 0 < before < now and name not in self.calls.functions():
                 yield Finding("stages", name, f"{name} held {before} updates of {stages[0]} when {self.stage} began")
             elif self.stage == "test" and "validation" in stages and name in self.updated:
                 yield Finding("stages", name, f"{name} is one object for validation and test", "check")
@@ -110,53 +106,50 @@ class Evaluation:
 
     def scores(self) -> Iterator[Finding]:
         """What is logged as accuracy or loss is that of the whole split."""
-        if (
-            len(self.rows) < 2
-            or len(self.rows) != len(self.sizes)
-            or not self.classifies
-            or self.trainer.world_size > 1
-        ):
+        logits, labels = (torch.cat(column) for column in zip(*self.rows, strict=True)) if self.rows else (None, None)
+        known = logits is not None and self.classifies and 1 < len(self.rows) == len(self.sizes)
+        if not known or self.trainer.world_size > 1 or not 3 <= logits.size(1) > labels.max() >= labels.min() >= 0:
             return
-        logits, labels = (torch.cat(column) for column in zip(*self.rows, strict=True))
-        classes, where = logits.size(1), definition(self.model, f"{self.stage}_step")
-        if classes < 3 or labels.min() < 0 or labels.max() >= classes:
-            return
+        where = definition(self.model, f"{self.stage}_step")
         options = next((loss.options for loss in self.losses if loss.function is cross_entropy), {})
         losses, sizes = (
             torch.stack([cross_entropy(x, y, **options) for x, y in self.rows]).cpu(),
             torch.tensor(self.sizes),
         )
         by_batch, right = losses.mean().item(), (losses * sizes).sum().item() / sum(self.sizes)
-        for name, value in self.trainer.callback_metrics.items():
+        for name, metric in self.trainer.callback_metrics.items():
             words = name.lower().replace("/", "_").replace("-", "_").split("_")
-            score = next((SCORES[word] for word in words if word in SCORES), None)
-            if value.numel() != 1 or "train" in words or "best" in words:
+            if metric.numel() != 1 or "train" in words or "best" in words:
                 continue
-            if abs(value.item() - by_batch) < 1e-6 and abs(value.item() - right) > 1e-5:
+            value, score = metric.item(), next((SCORES[word] for word in words if word in SCORES), None)
+            if abs(value - by_batch) < 1e-6 and abs(value - right) > 1e-5:
                 yield Finding("metrics", where, f"{name} is a mean over batches, which are not of one size")
             elif score:
-                function = getattr(classification, f"multiclass_{score}")
-                kinds = ("micro", "macro", "weighted")
-                expected = [function(logits, labels, num_classes=classes, average=kind).item() for kind in kinds]
-                if not any(abs(value.item() - other) < 1e-3 for other in expected):
-                    what = f"{name} is {value.item():.4f}; of all {len(labels)} samples it is {expected[0]:.4f}"
+                function, kinds = getattr(classification, f"multiclass_{score}"), ("micro", "macro", "weighted")
+                expected = [function(logits, labels, num_classes=logits.size(1), average=kind).item() for kind in kinds]
+                if all(abs(value - other) > 1e-3 for other in expected):
+                    what = f"{name} is {value:.4f}; of all {len(labels)} samples it is {expected[0]:.4f}"
                     yield Finding("metrics", where, what)
 
-    def counted(self, loaders: list[Any], split: str) -> Iterator[Finding]:
+    def counted(self, split: str) -> Iterator[Finding]:
         """Every sample of the split is evaluated."""
         limit = self.trainer.limit_test_batches if self.stage == "test" else self.trainer.limit_val_batches
-        dataset = getattr(loaders[0], "dataset", None) if len(loaders) == 1 else None
-        whole = limit == 1.0 and self.trainer.world_size == 1 and not self.trainer.overfit_batches
-        if whole and hasattr(dataset, "__len__") and 0 < sum(self.sizes) < len(dataset):
-            what = f"{len(dataset) - sum(self.sizes)} of the {len(dataset)} samples of {split} are left out"
+        dataset = (
+            self.loaders[0].dataset
+            if isinstance(limit, float) and len(self.loaders) == self.trainer.world_size == limit
+            else None
+        )
+        missing = len(dataset) - sum(self.sizes) if hasattr(dataset, "__len__") and any(self.sizes) else 0
+        if missing > 0:
+            what = f"{missing} of the {len(dataset)} samples of {split} are left out"
             yield Finding("metrics", split, what, remedy="set drop_last=False for its loader")
 
 
 def check_eval_mode(model: LightningModule, calls: CallWatch, stage: str) -> Iterator[Finding]:
     """In a batch of evaluation nothing is dropped, no statistics of the batch are used, no gradients are kept."""
-    wrong = [m for m in calls.in_train if isinstance(m, NORMS + DROPOUTS) and getattr(m, "p", 1) > 0]
-    where = next((name for name, m in model.named_modules() if any(m is other for other in wrong)), "")
-    paths = [path for path, value in hidden(model) if any(value is m for m in wrong)] if wrong and not where else []
+    wrong = [id(m) for m in calls.in_train if isinstance(m, NORMS + DROPOUTS) and getattr(m, "p", 1) > 0]
+    where = next((name for name, m in model.named_modules() if id(m) in wrong), "")
+    paths = [path for path, value in hidden(model) if id(value) in wrong] if wrong and not where else []
     if paths:
         what = f"{paths[0]} runs in train mode during {stage}: model.eval() does not reach it"
         yield Finding("registered", paths[0], what, "check")
@@ -166,10 +159,11 @@ def check_eval_mode(model: LightningModule, calls: CallWatch, stage: str) -> Ite
     elif calls.dropped:
         yield Finding("eval_mode", where or calls.dropped, f"dropout drops during {stage}")
     if calls.with_gradients and not calls.differentiates:
-        what = f"gradients are on during {stage}: {calls.with_gradients}"
-        effect = "every batch keeps its graph: evaluation is slower and takes several times the memory"
-        remedy = "leave out enable_grad and set_grad_enabled(True) in the hooks and steps of evaluation"
-        yield Finding("eval_mode", definition(model, f"{stage}_step"), what, None, remedy, effect)
+        effect, remedy = "evaluation takes several times the memory", "leave out enable_grad and set_grad_enabled"
+        where = definition(model, f"{stage}_step")
+        yield Finding(
+            "eval_mode", where, f"gradients are on during {stage}: {calls.with_gradients}", None, remedy, effect
+        )
 
 
 def check_trial(trainer: Trainer, model: LightningModule, calls: CallWatch) -> list[Finding]:
@@ -204,12 +198,10 @@ def trial(model: LightningModule, entry: Entry, *, judges: bool) -> Iterator[Fin
         parts.append((m, first(given), first(made)))
 
     args, kwargs = tree_map(few, (entry.args, entry.kwargs))
-    handles = [m.register_forward_hook(keep) for m in entry.module.modules() if m is not entry.module]
-    output = first(entry.module(*args, **kwargs))
-    for handle in handles:
-        handle.remove()
+    for m in entry.module.modules():
+        _ = m is entry.module or m.register_forward_hook(keep)
+    output, where = first(entry.module(*args, **kwargs)), definition(entry.module, "forward")
     compares = output.dim() > 1 and output.size(1) == len(output)  # each sample with each
-    where = definition(entry.module, "forward")
     if inputs and not compares and mixes(output, inputs[0]):
         mixing = [m for m, given, made in parts if mixes(made, inputs[0]) and not mixes(given, inputs[0])]
         where = next((name for name, m in model.named_modules() if mixing and m is mixing[0]), where)
@@ -222,9 +214,8 @@ def mixes(value: Any, inputs: Tensor) -> bool:
     """Say whether row 1 of a tensor has a slope with respect to other rows of the inputs."""
     if not isinstance(value, Tensor) or not value.requires_grad or len(value) != len(inputs):
         return False
-    row = value[1].flatten()
-    weights = torch.linspace(1, 2, len(row), device=row.device)  # the sum of a softmax has no slope
-    (slope,) = torch.autograd.grad((row * weights).sum(), inputs, retain_graph=True, allow_unused=True)
+    weights = torch.linspace(1, 2, value[1].numel(), device=value.device)  # the sum of a softmax has no slope
+    (slope,) = torch.autograd.grad((value[1].flatten() * weights).sum(), inputs, retain_graph=True, allow_unused=True)
     others = torch.arange(len(inputs), device=inputs.device) != 1
     return slope is not None and bool(slope.isfinite().all() and slope[others].any())
 
@@ -236,12 +227,11 @@ def first(value: Any) -> Any:
 
 @contextmanager
 def undisturbed(model: LightningModule, module: nn.Module) -> Iterator[None]:
-    """Switch to eval mode; afterwards modes, buffers and attributes, and what lists and dicts hold, are what they were."""
+    """Switch to eval mode; afterwards modes, hooks, buffers and attributes, and what lists and dicts hold, are as before."""
     attributes = [(vars(m), dict(vars(m))) for m in {*model.modules(), *module.modules()}]
     values = [x for own, _ in attributes for x in own.values()]
     contents = [(x, copy(x)) for x in values if isinstance(x, list | dict | set | deque)]
-    tensors = [x for x in (*values, *model.buffers(), *module.buffers()) if isinstance(x, Tensor)]
-    clones = [(x, x.detach().clone()) for x in tensors]
+    clones = [(x, x.clone()) for x in (*values, *model.buffers(), *module.buffers()) if isinstance(x, Tensor)]
     model.eval()
     module.eval()
     vars(model)["log"] = vars(model)["log_dict"] = lambda *args, **kwargs: None
@@ -253,5 +243,4 @@ def undisturbed(model: LightningModule, module: nn.Module) -> Iterator[None]:
             own.clear()
             own.extend(before) if isinstance(own, list | deque) else own.update(before)
         with torch.no_grad():
-            for tensor, value in clones:
-                tensor.copy_(value)
+            _ = [tensor.copy_(value) for tensor, value in clones]

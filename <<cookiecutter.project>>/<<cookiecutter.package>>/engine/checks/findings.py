@@ -61,14 +61,13 @@ class Finding:
         return replace(self, verdict=verdict, remedy=self.remedy or row.remedy, effect=self.effect or row.effect)
 
     def __str__(self) -> str:
-        row = RULES[self.rule]
-        entry = f"{self.rule}:{self.name}"
+        row, entry = RULES[self.rule], f"{self.rule}:{self.name}"
         return (
-            f"{self.verdict or row.verdict}: {self.what}\n"
+            f"{self.verdict}: {self.what}\n"
             f"  rule    {row.title}\n"
             f"  where   {self.where}\n"
-            f"  effect  {self.effect or row.effect}\n"
-            f"  remedy  {self.remedy or row.remedy}\n"
+            f"  effect  {self.effect}\n"
+            f"  remedy  {self.remedy}\n"
             f"  meant?  intended: [{entry}] in configs/train.yaml, or 'intended=[{entry}]' on the command line\n"
             f"  more    README.md#{row.section}"
         )
@@ -100,10 +99,10 @@ class Findings:
             raise ConfigError(f"checks must be one of {', '.join(ANSWERS)}, got {self.answer!r}")
         if not isinstance(self.intended, list):
             raise ConfigError(f"intended must be a list, as intended=[order], got {self.intended!r}")
-        for entry in self.intended:
-            if str(entry).partition(":")[0] not in RULES:
-                rules = ", ".join(RULES)
-                raise ConfigError(f"intended must name rules, as rule or rule:where, got {entry!r}. Rules: {rules}")
+        for entry in [entry for entry in self.intended if str(entry).partition(":")[0] not in RULES]:
+            raise ConfigError(
+                f"intended must name rules, as rule or rule:where, got {entry!r}. Rules: {', '.join(RULES)}"
+            )
 
     def report(self, findings: Iterable[Finding], *looked: str) -> None:
         """Raise, print or keep those findings that are not intended and not reported yet.
@@ -115,34 +114,27 @@ class Findings:
         Raises:
             RuleBroken: something is wrong, and the answer is error.
         """
-        new: list[Finding] = []
+        self.looked.update(looked)
+        wrong = []
         for finding in findings:
             finding = finding.complete(may_stop=self.may_stop)
-            seen = {(f.rule, f.name, f.verdict) for f in (*self.found, *new)}
-            if (finding.rule, finding.name, finding.verdict) not in seen and not self.is_intended(finding):
-                new.append(finding)
-        self.found += new
-        self.looked |= {*looked, *(finding.rule for finding in new)}
-        if self.keep:
-            return
-        wrong = [finding for finding in new if finding.verdict == "wrong" and self.answer == "error"]
-        for finding in new:
-            if finding not in wrong and rank_zero_only.rank == 0:
+            same = [
+                f for f in self.found if (f.rule, f.name, f.verdict) == (finding.rule, finding.name, finding.verdict)
+            ]
+            if same or self.is_intended(finding):
+                continue
+            self.found.append(finding)
+            if finding.verdict == "wrong" and self.answer == "error":
+                wrong.append(str(finding))
+            elif not self.keep and rank_zero_only.rank == 0:
                 print(f"\n{finding}", file=sys.stderr, flush=True)
-        if wrong:
-            raise RuleBroken("\n\n".join(map(str, wrong)))
+        if wrong and not self.keep:
+            raise RuleBroken("\n\n".join(wrong))
 
     def is_intended(self, finding: Finding) -> bool:
-        for entry in map(str, self.intended):
-            rule, _, name = entry.partition(":")
-            if rule == finding.rule and f"{finding.name}.".startswith(name and f"{name}."):
-                return True
-        return False
-
-    @property
-    def outcomes(self) -> list[dict[str, str]]:
-        """Plain data for summary.json and doctor.json."""
-        return [{"rule": f.rule, "where": f.where, "what": f.what, "verdict": str(f.verdict)} for f in self.found]
+        entries = [entry.partition(":")[::2] for entry in map(str, self.intended)]
+        names = [f"{name}." if name else "" for rule, name in entries if rule == finding.rule]
+        return f"{finding.name}.".startswith(tuple(names))
 
 
 def source_file(kind: type) -> str:
@@ -182,14 +174,12 @@ def definition(module: Any, *methods: str) -> str:
 
 def calls_of(model: nn.Module, method: str) -> Iterator[tuple[str, ast.Call]]:
     """Yield place and call of each `x.method(...)` in the classes of the owner's that a model consists of."""
-    for kind in dict.fromkeys(kind for m in model.modules() for kind in type(m).__mro__):
-        with suppress(OSError, TypeError, SyntaxError):  # a class without a file, or one that was made by a function
-            file = source_file(kind)
-            if not is_owners(file):
-                continue
+    kinds = dict.fromkeys(kind for m in model.modules() for kind in type(m).__mro__)
+    for kind in [kind for kind in kinds if is_owners(source_file(kind))]:
+        with suppress(OSError, TypeError, SyntaxError):  # a class that was made by a function has no source
             lines, first = inspect.getsourcelines(kind)
             for function in ast.parse(dedent("".join(lines))).body[0].body:  # type: ignore[attr-defined]
                 for node in ast.walk(function):
-                    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method:
-                        name = getattr(function, "name", "")
-                        yield place(f"{kind.__qualname__}.{name}", file, first + node.lineno - 1), node
+                    if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == method:
+                        name = f"{kind.__qualname__}.{getattr(function, 'name', '')}"
+                        yield place(name, source_file(kind), first + node.lineno - 1), node

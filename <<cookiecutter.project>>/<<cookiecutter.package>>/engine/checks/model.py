@@ -14,7 +14,9 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 from torch.optim import lr_scheduler as lrs
 
+from <<cookiecutter.package>>.engine.checks.calls import CallWatch
 from <<cookiecutter.package>>.engine.checks.findings import Finding, calls_of, definition, is_owners, source_file
+from <<cookiecutter.package>>.engine.checks.steps import StepWatch
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
@@ -45,33 +47,26 @@ def check_empty(model: LightningModule) -> Iterator[Finding]:
             yield Finding("registered", name, f"the model has no parameters: its layers are in {name}, out of sight")
 
 
-def check_registered(
-    model: LightningModule, losses: list[Tensor], optimized: set[int], at_start: list[Tensor]
-) -> Iterator[Finding]:
+def check_registered(watch: StepWatch, losses: list[Tensor], at_start: list[Tensor]) -> Iterator[Finding]:
     """The parameters that a loss leads back to are known to the model.
 
     Args:
-        model: the whole.
+        watch: has the model and its optimizers.
         losses: what backward is called on.
-        optimized: ids of what an optimizer holds.
         at_start: tensors that lay in plain attributes when training began; what is made later is no parameter.
     """
-    known, ends = {id(p) for p in model.parameters()}, [leaf for loss in losses for leaf in leaves(loss)]
-    unknown = [leaf for leaf in ends if id(leaf) not in known]
-    paths = {id(value): path for path, value in hidden(model)} if unknown else {}
+    ends, optimized = [leaf for loss in losses for leaf in leaves(loss)], watch.held()
+    unknown = [leaf for leaf in ends if id(leaf) not in watch.names]
+    paths = {id(value): path for path, value in hidden(watch.model)} if unknown else {}
     for leaf in unknown:
         is_parameter, path = isinstance(leaf, nn.Parameter), paths.get(id(leaf))
-        what = (
-            f"the loss depends on {path or 'a parameter'}, of shape {tuple(leaf.shape)}, that the model does not know"
-        )
+        what = f"the loss depends on {path or 'a parameter'} {tuple(leaf.shape)}, that the model does not know"
         if path and id(leaf) in optimized:
             yield Finding("registered", path, what, "check", effect="it is trained, and not saved or moved to the GPU")
         elif path and (is_parameter or any(leaf is value for value in at_start)):
             yield Finding("registered", path, what, None if is_parameter else "check")
         elif is_parameter and id(leaf) not in optimized and len(unknown) < len(ends):
-            yield Finding(
-                "registered", definition(model, "forward", "training_step"), what + ": it is made there", "check"
-            )
+            yield Finding("registered", definition(watch.model, "forward"), what + ": it is made there", "check")
 
 
 def leaves(loss: Tensor) -> Iterator[Tensor]:
@@ -102,12 +97,9 @@ def values_in(value: Any, path: str, depth: int = 5) -> Iterator[tuple[str, Any]
     if isinstance(value, Tensor):
         yield path, value
     elif isinstance(value, nn.Module):
-        for name, m in value.named_modules():
-            if m.training:
-                yield f"{path}.{name}".rstrip("."), m
-                yield from (
-                    (f"{path}.{name}.{key}".replace("..", "."), p) for key, p in m.named_parameters(recurse=False)
-                )
+        for m, inside in [(m, f"{path}.{name}".rstrip(".")) for name, m in value.named_modules() if m.training]:
+            yield inside, m
+            yield from ((f"{inside}.{name}", p) for name, p in m.named_parameters(recurse=False))
     elif depth:
         items: Any = enumerate(value) if isinstance(value, list | tuple | set | frozenset | deque) else ()
         if isinstance(value, dict):
@@ -123,19 +115,11 @@ def values_in(value: Any, path: str, depth: int = 5) -> Iterator[tuple[str, Any]
             yield from values_in(item, f"{path}.{key}", depth - 1)
 
 
-def check_train_mode(
-    model: LightningModule, in_train: set[nn.Module], in_eval: set[nn.Module], trained: set[int]
-) -> Iterator[Finding]:
-    """What trains runs in train mode.
-
-    Args:
-        model: the whole.
-        in_train: modules that ran with gradients in train mode, in this batch.
-        in_eval: the same in eval mode; an attack on the inputs may run so before training does.
-        trained: ids of the parameters that an optimizer holds and that receive gradients.
-    """
+def check_train_mode(watch: StepWatch, calls: CallWatch) -> Iterator[Finding]:
+    """What trains runs in train mode in each batch; an attack on the inputs may run in eval mode before."""
+    model, trained = watch.model, watch.received & watch.held()
     for name, m in model.named_modules():
-        if not isinstance(m, NORMS + DROPOUTS) or m not in in_eval - in_train or getattr(m, "p", 1) == 0:
+        if not isinstance(m, NORMS + DROPOUTS) or m not in calls.in_eval - calls.in_train or getattr(m, "p", 1) == 0:
             continue
         outer = name
         while outer and not model.get_submodule(outer.rpartition(".")[0]).training:
@@ -150,43 +134,41 @@ def check_train_mode(
             return
 
 
-def check_frozen(model: LightningModule, in_train: set[nn.Module], changed: set[str]) -> Iterator[Finding]:
+def check_frozen(watch: StepWatch, calls: CallWatch) -> Iterator[Finding]:
     """A batch norm that is frozen is in eval mode; one whose weights are an average of others is not frozen."""
-    for name, m in model.named_modules():
-        moves = not isinstance(m, NORMS) or not m.affine or m.weight.requires_grad or f"{name}.weight" in changed
-        if not moves and m in in_train and m.track_running_stats:
-            what = f"{name} ({type(m).__name__}) is frozen, and in train mode"
-            effect = "its running statistics go on changing: the frozen features are others in every step"
-            yield Finding("train_mode", name, what, "check", "call .eval() on it in on_train_epoch_start", effect)
-            return
+    norms = [(name, m) for name, m in watch.model.named_modules() if isinstance(m, NORMS) and m in calls.in_train]
+    frozen = [(name, m) for name, m in norms if m.affine and m.track_running_stats and not m.weight.requires_grad]
+    for name, m in [(name, m) for name, m in frozen if f"{name}.weight" not in watch.changed()][:1]:
+        effect, remedy = "its running statistics go on changing", "call .eval() on it in on_train_epoch_start"
+        what = f"{name} ({type(m).__name__}) is frozen, and in train mode"
+        yield Finding("train_mode", name, what, "check", remedy, effect)
 
 
 def check_schedules(trainer: Trainer) -> Iterator[Finding]:
     """The steps that Lightning will make are those that each scheduler was built for."""
-    model: Any = trainer.lightning_module
     steps, epochs = trainer.estimated_stepping_batches, trainer.max_epochs or -1
-    by_lightning = model.automatic_optimization and not is_overridden("lr_scheduler_step", model)
-    if by_lightning and epochs > 0 and SMOKE < steps < math.inf:
-        for config in trainer.lr_scheduler_configs:
+    if epochs > 0 and SMOKE < steps < math.inf and not is_overridden("lr_scheduler_step", trainer.lightning_module):
+        for config in trainer.lr_scheduler_configs if trainer.lightning_module.automatic_optimization else []:
             makes, other = (steps, epochs) if config.interval == "step" else (epochs, steps)
-            yield from check_length(config.scheduler, int(makes) // config.frequency, int(other), model)
+            yield from check_length(config.scheduler, int(makes) // config.frequency, int(other), trainer)
 
 
 def check_stepped(trainer: Trainer, before: list[Any]) -> Iterator[Finding]:
     """After the first epoch of manual optimization: the model steps its schedulers, as often as they were built for."""
-    epochs, batches, model = trainer.max_epochs or -1, trainer.num_training_batches, trainer.lightning_module
+    epochs, batches = trainer.max_epochs or -1, trainer.num_training_batches
     for config, start in zip(trainer.lr_scheduler_configs, before, strict=False):
-        made = getattr(config.scheduler, "last_epoch", start) - start
-        if not made and hasattr(config.scheduler, "last_epoch"):
-            what = f"{type(config.scheduler).__name__} was not stepped in the first epoch; in manual optimization you step it"
+        made = getattr(config.scheduler, "last_epoch", math.nan) - start
+        if made == 0:
+            what = f"{type(config.scheduler).__name__} was not stepped in the first epoch; in manual optimization you do it"
             remedy = "call self.lr_schedulers().step() in training_step or in on_train_epoch_end"
-            yield Finding("schedule", schedule_place(model), what, "check", remedy)
-        elif made and epochs > 0 and batches < math.inf:
-            other = epochs if made > 1 else epochs * int(batches)
-            yield from check_length(config.scheduler, made * epochs, other, model)
+            yield Finding("schedule", schedule_place(trainer), what, "check", remedy)
+        elif made > 0 and epochs > 0 and batches < math.inf:
+            yield from check_length(
+                config.scheduler, made * epochs, epochs * (1 if made > 1 else int(batches)), trainer
+            )
 
 
-def check_length(scheduler: Any, makes: int, other: int, model: Any) -> Iterator[Finding]:
+def check_length(scheduler: Any, makes: int, other: int, trainer: Trainer) -> Iterator[Finding]:
     """Compare a scheduler's length with the steps it makes in a run, and would make at the other interval."""
     name = LENGTHS.get(type(scheduler), "")
     length = getattr(scheduler, name, 0)
@@ -196,9 +178,10 @@ def check_length(scheduler: Any, makes: int, other: int, model: Any) -> Iterator
     if length and (mixed_up or makes < 0.9 * length or (once and makes > 1.1 * length + 1)):
         what = f"{type(scheduler).__name__} was built for {length} steps, and makes {makes} in this run"
         verdict, remedy = (None, None) if mixed_up else ("check", f"build it for this run: {name}={makes}")
-        yield Finding("schedule", schedule_place(model), what, verdict, remedy)
+        yield Finding("schedule", schedule_place(trainer), what, verdict, remedy)
 
 
-def schedule_place(model: Any) -> str:
+def schedule_place(trainer: Trainer) -> str:
+    model: Any = trainer.lightning_module
     from_config = model.hparams.get("scheduler") and "configure_optimizers" not in vars(type(model))
     return "scheduler" if from_config else definition(model, "configure_optimizers")

@@ -19,6 +19,7 @@ from <<cookiecutter.package>>.engine.checks.findings import Finding, calls_of, d
 
 HOOKS = ("optimizer_zero_grad", "optimizer_step", "on_before_zero_grad", "on_after_backward", "backward")
 HOOKS += ("on_before_optimizer_step", "configure_gradient_clipping", "training_step")
+CLOSURE = "call optimizer.step(closure=optimizer_closure) once: it is zero_grad, training_step and backward"
 
 
 @dataclass
@@ -88,14 +89,14 @@ class StepWatch:
 
     def after_gradient(self, p: Tensor) -> None:
         self.received.add(id(p))
-        grad = p.grad
-        if grad is not None and not bool(values(grad).isfinite().all()):
-            self.overflown.add(self.backward)
-        elif grad is None or bool(values(grad).any()):  # None: a hook of the owner's has used it
+        if p.grad is None:  # a hook of the owner's has used it
             self.taught.add(id(p))
-            if grad is not None:
-                self.arrived[id(p)].append(Arrival(self.backward, self.batch))
-                history(grad).append(self.arrived[id(p)][-1])
+        elif not bool(values(p.grad).isfinite().all()):
+            self.overflown.add(self.backward)
+        elif bool(values(p.grad).any()):
+            self.taught.add(id(p))
+            self.arrived[id(p)].append(Arrival(self.backward, self.batch))
+            history(p.grad).append(self.arrived[id(p)][-1])
 
     def after_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         while self.stepping and self.stepping.pop() is not optimizer:
@@ -127,10 +128,16 @@ class StepWatch:
         record.served |= fresh | stale
         record.place = running() or definition(self.model, *HOOKS)
         record.shares |= bool(others) and not foreign
-        record.mistakes += mistakes(fresh, stale, foreign, self.batch, record.place, self.model.automatic_optimization)
+        what = mistake(fresh, stale, foreign, self.batch)
+        remedy = CLOSURE if self.model.automatic_optimization else None
+        record.mistakes += [Finding("order", record.place, what, "check" if foreign else None, remedy)] if what else []
         for arrival in found:
             arrival.used_by.add(me)
             self.used.add(arrival.backward)
+
+    def held(self) -> set[int]:
+        """Return the ids of what an optimizer holds."""
+        return {id(p) for record in self.records for p in record.members}
 
     def changed(self) -> set[str]:
         """Return the names of the parameters that are not what they were."""
@@ -167,27 +174,15 @@ def checksums(tensors: Any) -> dict[str, int]:
     return sums
 
 
-def mistakes(
-    fresh: set[int], stale: set[int], foreign: bool, batch: int, place: str, automatic: bool
-) -> Iterator[Finding]:
-    """Say what is wrong with a step that has found gradients of these batches, for the first time and once more."""
-    closure = "call optimizer.step(closure=optimizer_closure) once: it is zero_grad, training_step and backward"
+def mistake(fresh: set[int], stale: set[int], foreign: bool, batch: int) -> str:
+    """Return what is wrong with a step that has found gradients of these batches for the first time, and once more."""
     if fresh and stale:
-        what = "gradients are never cleared: this step adds those of earlier batches, which were used already"
-        effect = "the sum grows with every batch: training follows old gradients, and drifts or diverges"
-        yield Finding("order", place, what, effect=effect)
-    elif foreign:
-        what = "gradients of another optimizer's loss are not cleared: this step adds them to its own"
-        effect = "this part also learns the other one's aim: in a GAN both work for the same side"
-        yield Finding("order", place, what, "check", effect=effect)
-    elif max(fresh | stale, default=batch) < batch:
-        what = "a step with the gradients of an earlier batch: it comes before the backward of its own"
-        effect = "every update is late, and the last batch is never learnt from"
-        yield Finding("order", place, what, remedy=closure if automatic else None, effect=effect)
-    elif stale:
-        what = "a step is done twice with the same gradients"
-        remedy = closure if automatic else "call step() once after each backward"
-        yield Finding("order", place, what, remedy=remedy, effect="the weights move twice for one batch")
+        return "gradients are never cleared: this step adds those of earlier batches, which were used already"
+    if foreign:
+        return "gradients of another optimizer's loss are not cleared: this step adds them to its own"
+    if max(fresh | stale, default=batch) < batch:
+        return "a step with the gradients of an earlier batch: it comes before the backward of its own"
+    return "a step is done twice with the same gradients" if stale else ""
 
 
 def check_order(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
@@ -196,18 +191,16 @@ def check_order(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
         lost = record.lost - record.served
         if record.mistakes:
             yield min(record.mistakes, key=lambda finding: finding.verdict == "check")
-        elif len(lost) >= max(1, len(record.served) - 1):
+        elif len(lost) > 1 and len(lost) >= len(record.served) - 1:
             what = "gradients are thrown away: they are cleared between backward and step"
-            place = next((place for place, _ in calls_of(watch.model, "zero_grad")), record.place)
-            yield Finding("order", place, what, effect="what these batches teach is lost")
+            yield Finding("order", next((place for place, _ in calls_of(watch.model, "zero_grad")), record.place), what)
         elif last and not record.steps and not watch.by_hand:
             where, idle = definition(watch.model, "optimizer_step", "training_step"), not watch.changed()
+            what = f"optimizer {number} has not stepped in {watch.batch} batches, and gradients are computed"
+            if not watch.received:
+                what = "backward and step are left out: in manual optimization training_step calls both"
             if idle or watch.taught & {id(p) for p in record.members}:
-                what = f"optimizer {number} has not stepped in {watch.batch} batches, and gradients are computed"
-                if not watch.received:
-                    what = "backward and step are left out: in manual optimization training_step calls both"
-                effect = "the weights stay as they were initialised"
-                yield Finding("order", where, what, None if idle else "check", effect=effect)
+                yield Finding("order", where, what, None if idle else "check")
 
 
 def check_optimizers(watch: StepWatch) -> Iterator[Finding]:
@@ -218,27 +211,26 @@ def check_optimizers(watch: StepWatch) -> Iterator[Finding]:
     changed = watch.changed() if missing else set()  # some are updated by hand
     modules = {name: watch.model.get_submodule(name.rpartition(".")[0]) for name in missing if name not in changed}
     modules = {name: module for name, module in modules.items() if module.training}
-    for name, module in [*modules.items()][:1]:
-        by_half, gone = any(id(p) in held for p in module.parameters(recurse=False)), len(held - names.keys())
+    for name in list(modules)[:1]:
+        by_half = any(id(p) in held for p in modules[name].parameters(recurse=False))
+        gone = len(held - names.keys())
         what = f"{name} ({len(modules)} parameters in all) receives gradients and is in no optimizer"
         what += f", which holds {gone} tensors that are no parameters of the model" if gone else ""
-        remedy = (
-            f"hand it to the optimizer in {definition(watch.model, 'configure_optimizers')}, or requires_grad_(False)"
-        )
-        yield Finding("optimizer", name, what, None if by_half or gone else "check", remedy)
+        yield Finding("optimizer", name, what, None if by_half or gone else "check")
     twice = [name for key, name in names.items() if sum(group.count(key) for group in groups) > 1]
     if twice and any(
-        record.shares or len({*map(id, record.members)}) < len(record.members) for record in watch.records
+        record.shares or len(set(group)) < len(group) for record, group in zip(watch.records, groups, strict=True)
     ):
-        what, effect = f"{twice[0]} is in the optimizers twice", "it moves twice for each batch, in two different ways"
-        yield Finding("optimizer", twice[0], what, "check", "give each parameter to one optimizer, once", effect)
+        remedy = "give each parameter to one optimizer, once"
+        yield Finding(
+            "optimizer", twice[0], f"{twice[0]} is in the optimizers twice", "check", remedy, "it moves twice"
+        )
 
 
 def check_gradients(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
     """Weights stay numbers; and what is optimized has received a gradient other than 0. `last`: it had the time."""
     if watch.spoilt:
-        what = f"{watch.spoilt} is NaN after a step of the optimizer"
-        effect = "from here on every output is NaN, and nothing is learnt any more"
+        what, effect = f"{watch.spoilt} is NaN after a step of the optimizer", "from here on every output is NaN"
         remedy = "look for log(0), sqrt(0), a division by 0, or a learning rate that is too high"
         yield Finding("gradients", watch.spoilt, what, "wrong", remedy, effect)
     held = {id(p) for record in watch.records for p in record.members if p.requires_grad}
@@ -255,10 +247,8 @@ def check_gradients(watch: StepWatch, *, last: bool) -> Iterator[Finding]:
 def check_weights(watch: StepWatch) -> Iterator[Finding]:
     """What an optimizer has stepped for has changed."""
     if still := watch.unmoved():
-        some = watch.changed()
-        rates = sorted(
-            {float(group["lr"]) for o in watch.trainer.optimizers for group in o.param_groups if "lr" in group}
-        )
+        some, groups = watch.changed(), [group for o in watch.trainer.optimizers for group in o.param_groups]
+        rates = sorted({float(group.get("lr", 1)) for group in groups})
         which = f"{still[0]} ({len(still)} parameters in all) is" if some else "all weights are"
         what = f"{which} the same after {watch.batch} batches, with a learning rate of {rates}"
         warms_up = watch.trainer.lr_scheduler_configs and not any(rates)

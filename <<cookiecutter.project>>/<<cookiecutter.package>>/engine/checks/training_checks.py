@@ -16,28 +16,7 @@ ENOUGH = 3  # steps of each optimizer to judge by
 PATIENCE = 20  # batches to wait for a gradient that has not come yet
 GIVE_UP = 100  # batches to wait for the first steps
 BATCHES = ("on_train_batch_start", "on_train_batch_end")
-HOOKS = ("start", "batch_start", "batch_end", "epoch_end")
-EVALUATIONS = {stage: tuple(f"on_{stage}_{hook}" for hook in HOOKS) for stage in ("validation", "test")}
 SPLITS = {"validation": "val", "test": "test"}
-
-
-class StepCalls(calls.CallWatch):
-    """The calls of a training step; what must be said before torch fails on it is said at once."""
-
-    def __init__(self, checks: "TrainingChecks", steps: steps.StepWatch) -> None:
-        super().__init__(steps.model)
-        self.checks, self.steps = checks, steps
-        self.findings: list[Finding] = []
-
-    def before_loss(self, loss: calls.Loss) -> None:
-        self.checks.report(calls.check_targets(loss, self.batch))
-
-    def before_backward(self, losses: list[Any]) -> None:
-        self.steps.backward += 1
-        self.checks.report(calls.check_backward(self, losses), "loss", "registered")
-        if self.steps.batch <= ENOUGH:
-            held = {id(p) for record in self.steps.records for p in record.members}
-            self.findings += model.check_registered(self.model, losses, held, self.checks.at_start)
 
 
 class TrainingChecks(Callback):
@@ -57,7 +36,7 @@ class TrainingChecks(Callback):
     def __init__(self, answer: str = "error", intended: list[str] | None = None, checkpoint: str | None = None) -> None:
         self.findings = Findings(answer, [] if intended is None else intended, may_stop=False)
         self.report, self.checkpoint = self.findings.report, checkpoint
-        self.calls: StepCalls | None = None
+        self.calls: calls.CallWatch | None = None
         self.steps: steps.StepWatch | None = None
         self.evaluation: evaluation.Evaluation | None = None
         self.num_evaluations = {"validation": 0, "test": 0}
@@ -65,26 +44,19 @@ class TrainingChecks(Callback):
         self.updated: dict[str, set[str]] = {"training": set()}  # by stage, names of metrics
         self.state: dict[str, int] = {}  # of the model when training began, or went on after an evaluation
         self.learnt: set[str] | None = None  # names in it that training changes
-        self.first_epoch, self.num_losses = -1, 0
 
     @property
     def outcomes(self) -> list[dict[str, str]]:
         """What was found, as plain data."""
-        return self.findings.outcomes
+        return [{key: vars(f)[key] for key in ("rule", "where", "what", "verdict")} for f in self.findings.found]
 
     def detach(self, *hooks: str) -> None:
         for hook in hooks:
             setattr(self, hook, None)
 
-    def attach(self, *hooks: str) -> None:
-        for hook in hooks:
-            vars(self).pop(hook, None)
-
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        supported = isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy)
-        if self.findings.answer == "skip" or not supported:
-            self.detach("on_train_start", "on_train_epoch_start", "on_train_epoch_end", "on_train_end")
-            self.detach(*BATCHES, *EVALUATIONS["validation"], *EVALUATIONS["test"])
+        if self.findings.answer == "skip" or not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
+            self.detach(*(hook for hook in vars(TrainingChecks) if hook.startswith("on_")))
         elif stage == "fit":
             self.findings.may_stop = trainer.ckpt_path is None
             self.num_classes = getattr(trainer.datamodule, "num_classes", None)
@@ -100,7 +72,8 @@ class TrainingChecks(Callback):
             self.report(data.check_samplers(loaders["train"], "train"), "shuffling")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.attach(*BATCHES)
+        for hook in BATCHES:
+            vars(self).pop(hook, None)
         if trainer.current_epoch > self.first_epoch:
             self.detach("on_train_epoch_start")
 
@@ -120,76 +93,60 @@ class TrainingChecks(Callback):
         if self.steps is not None:
             self.steps.start_batch()
             self.before = evaluation.updates(pl_module)
-            self.calls = StepCalls(self, self.steps)
+            self.calls = calls.CallWatch(pl_module, self.report, self.before_backward)
             self.calls.start(batch)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def before_backward(self, losses: list[Tensor]) -> None:
+        if self.steps is not None:
+            self.steps.backward += 1
+            if self.steps.batch <= ENOUGH:
+                self.report(model.check_registered(self.steps, losses, self.at_start), "registered", "loss")
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *batch: Any) -> None:
         watch, told = self.steps, self.calls
         if watch is None or told is None:
             return
         told.stop()
-        self.num_losses += bool(outputs or watch.backward)
-        functions = {name for name, m in pl_module.named_modules() if id(m) in told.metrics}
         now = {name for name, count in evaluation.updates(pl_module).items() if count > self.before.get(name, 0)}
-        self.updated["training"] |= now - functions
-        self.report([*told.findings, *calls.check_losses(told, self.num_classes)], "logits", "num_classes")
-        trained = watch.received & {id(p) for record in watch.records for p in record.members}
-        self.report(model.check_train_mode(pl_module, told.in_train, told.in_eval, trained), "train_mode")
+        self.updated["training"] |= now - told.functions()
+        self.report(calls.check_losses(told, self.num_classes), "logits", "num_classes")
+        self.report(model.check_train_mode(watch, told), "train_mode")
         if watch.batch == ENOUGH:
-            self.report(model.check_frozen(pl_module, told.in_train, watch.changed()))
+            self.report(model.check_frozen(watch, told))
         if watch.batch == 1 and trainer.current_epoch == self.first_epoch:
-            self.look_once(trainer, pl_module, told)
-
-    def look_once(self, trainer: Trainer, pl_module: LightningModule, told: StepCalls) -> None:
-        """Check what one batch is enough for."""
-        self.report(data.check_inputs(told.inputs, told.batch, "train"), "inputs")
-        self.report(model.check_schedules(trainer), "schedule")
-        for_labels = [
-            loss for loss in told.losses if loss.function in calls.FOR_CLASSES and told.is_label(loss.targets)
-        ]
-        if self.num_classes and for_labels:
-            self.report(data.check_classes(trainer.train_dataloader, self.num_classes), "labels")
-        if self.checkpoint is None and trainer.ckpt_path is None:
-            self.report(calls.check_first_loss(told), "first_loss")
-        self.report(evaluation.check_trial(trainer, pl_module, told), "independent")
+            self.report(data.check_inputs(told.inputs, told.batch, "train"), "inputs")
+            self.report(model.check_schedules(trainer), "schedule")
+            if self.num_classes and told.on_labels():
+                self.report(data.check_classes(trainer.train_dataloader, self.num_classes), "labels")
+            if self.checkpoint is None and trainer.ckpt_path is None:
+                self.report(calls.check_first_loss(told), "first_loss")
+            self.report(evaluation.check_trial(trainer, pl_module, told), "independent")
 
     def judge(self, trainer: Trainer, pl_module: LightningModule, *, ended: bool = False) -> None:
         """Check what takes some steps. What follows from a broken rule is not reported beside it."""
         watch = self.steps
-        assert watch is not None
-        counts = [record.steps for record in watch.records]
-        patient = watch.batch >= PATIENCE
-        last = ended or (patient and max(counts, default=0) >= ENOUGH) or watch.batch >= GIVE_UP
-        if last or min(counts, default=0) >= ENOUGH:
-            causes = [steps.check_optimizers(watch), steps.check_order(watch, last=last and patient)]
-            causes += [steps.check_gradients(watch, last=patient)]
-            causes += [steps.check_weights(watch)] if patient else []
-            found = next(filter(None, map(list, causes)), [])
-            if last and watch.backward and not found and not watch.received and not watch.changed():
-                found = [Finding("loss", definition(pl_module, "training_step"), "the loss is cut off from the model")]
+        if watch is None or watch.batch < 2:
+            return
+        counts, patient = [record.steps for record in watch.records] or [0], watch.batch >= PATIENCE
+        last = ended or (patient and max(counts) >= ENOUGH) or watch.batch >= GIVE_UP
+        if last or min(counts) >= ENOUGH:
+            found = list(steps.check_optimizers(watch)) or list(steps.check_order(watch, last=last and patient))
+            found = found or list(steps.check_gradients(watch, last=patient))
+            found = found or (list(steps.check_weights(watch)) if patient else [])
+            if last and not (found or watch.received or watch.changed()):
+                what = "the loss is cut off from the model, or training_step returns none"
+                found = [Finding("loss", definition(pl_module, "training_step"), what)]
             self.report(found, "optimizer", "order", "gradients", "weights")
             if last or not (watch.waits() or watch.unmoved()):
                 watch.stop()
                 self.steps = None
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.end_evaluation(trainer, pl_module)
-
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.end_evaluation(trainer, pl_module)
-        if self.steps is not None and self.steps.batch > 1:
-            self.judge(trainer, pl_module, ended=True)
-        if self.calls is not None and not self.num_losses and pl_module.automatic_optimization:
-            what = "there is no loss: training_step returns None, and Lightning leaves out backward"
-            self.report([Finding("loss", definition(pl_module, "training_step"), what)])
+        self.judge(trainer, pl_module, ended=True)
         self.stop()
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self.stop()
-
-    def stop(self) -> None:
+    def stop(self, *_: Any) -> None:
         for watch in (self.calls, self.steps, self.evaluation and self.evaluation.calls):
             if watch is not None:
                 watch.stop()
@@ -200,28 +157,25 @@ class TrainingChecks(Callback):
         self.end_evaluation(trainer, pl_module)
         if "on_train_batch_start" in vars(self):  # detached: training may go on before the epoch ends
             self.on_train_batch_start = self.end_evaluation_within_epoch
-        if trainer.optimizers or self.learnt:
-            held = {
-                id(p) for optimizer in trainer.optimizers for group in optimizer.param_groups for p in group["params"]
-            }
+        held = {id(p) for optimizer in trainer.optimizers for group in optimizer.param_groups for p in group["params"]}
+        if held or self.learnt:
             self.learnt = (self.learnt or set()) | {n for n, p in pl_module.named_parameters() if id(p) in held}
             self.learnt |= {n for n, bits in evaluation.kept(pl_module).items() if self.state.get(n, bits) != bits}
+        loaders = data.loaders_of(trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders)
         stage = "test" if trainer.testing else "validation"
-        self.evaluation = evaluation.Evaluation(trainer, pl_module, stage, self.learnt)
+        self.evaluation = evaluation.Evaluation(trainer, loaders, stage, self.learnt)
 
-    def start_evaluation_batch(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
+    def start_evaluation_batch(self, trainer: Trainer, pl_module: LightningModule, batch: Any, *index: int) -> None:
         if self.evaluation is not None:
-            self.evaluation.start_batch(batch, dataloader_idx)
+            self.evaluation.start_batch(batch)
 
     def end_evaluation_batch(
-        self, trainer: Trainer, pl_module: LightningModule, _: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self, trainer: Trainer, pl_module: LightningModule, _: Any, batch: Any, batch_idx: int, loader_idx: int = 0
     ) -> None:
         now = self.evaluation
         if now is not None:
             self.report(list(now.end_batch(batch)), "eval_mode")
-            if not trainer.sanity_checking and not dataloader_idx:
+            if not trainer.sanity_checking and loader_idx == 0:
                 entry = now.calls.entry if now.classifies and now.rows else None  # noise may be added in a step
                 self.passes[SPLITS[now.stage]].see((entry.args, entry.kwargs) if entry else batch, batch_idx)
 
@@ -239,27 +193,23 @@ class TrainingChecks(Callback):
         self.end_evaluation(trainer, pl_module)
         self.detach("on_train_batch_start")
 
-    def end_evaluation(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def end_evaluation(self, trainer: Trainer, pl_module: LightningModule, stage: str = "") -> None:
         """Judge an evaluation when all its hooks have run: at the first hook after it."""
         done, self.evaluation = self.evaluation, None
         if done is None or not done.sizes:
             return
-        split = SPLITS[done.stage]
-        loaders = data.loaders_of(trainer.test_dataloaders if done.stage == "test" else trainer.val_dataloaders)
-        others = {stage: names for stage, names in self.updated.items() if stage != done.stage}
+        split, others = SPLITS[done.stage], {s: names for s, names in self.updated.items() if s != done.stage}
         self.report([*done.unchanged(), *done.scores()], "unchanged", "metrics")
-        self.report(done.shared(others if self.findings.may_stop else {}), "stages")  # the rest may be restored
+        self.report(done.shared(others if self.findings.may_stop else {}), "stages")  # a metric may be restored
         if not trainer.overfit_batches:
-            self.report(list(data.check_samplers(loaders, split)) or self.passes[split].check(split))
-            self.report(done.counted(loaders, split))
+            found = list(data.check_samplers(done.loaders, split)) or self.passes[split].check(split)
+            self.report([*found, *done.counted(split)])
         self.updated[done.stage], self.state = done.updated, evaluation.kept(pl_module)
         self.num_evaluations[done.stage] += 1
         if self.num_evaluations[done.stage] == 2:
-            self.detach(*EVALUATIONS[done.stage])
+            self.detach(*(hook for hook in vars(TrainingChecks) if f"on_{done.stage}" in hook))
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self.end_evaluation(trainer, pl_module)
-
+    on_exception, on_train_epoch_end, teardown = stop, end_evaluation, end_evaluation
     on_validation_start = on_test_start = start_evaluation
     on_validation_batch_start = on_test_batch_start = start_evaluation_batch
     on_validation_batch_end = on_test_batch_end = end_evaluation_batch

@@ -12,11 +12,10 @@ import torch
 from lightning import LightningDataModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig
-from torch import Tensor
 from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
-from <<cookiecutter.package>>.engine.checks.data import inputs_and_labels, loaders_of, served_rows
+from <<cookiecutter.package>>.engine.checks.data import inputs_and_labels, loaders_of, row_hashes, served_rows
 from <<cookiecutter.package>>.engine.checks.findings import Finding
 from <<cookiecutter.package>>.engine.doctor.report import NotApplicable
 from <<cookiecutter.package>>.engine.doctor.training import Trial, batches_of, fit, new_model
@@ -36,7 +35,9 @@ def check_splits(data: LightningDataModule) -> Iterator[Finding]:
         first, second = dict(names[one]), dict(names[other])
         if shared := first.keys() & second.keys():
             examples = ", ".join(sorted(f"{one} {first[key]} = {other} {second[key]}" for key in shared)[:3])
-            many = len(shared) > 0.01 * len(second) and len(first) > 0.99 * len(names[one])  # else equal by chance
+            many = len(shared) > max(1, 0.01 * len(second)) and len(first) > 0.99 * len(
+                names[one]
+            )  # else equal by chance
             what = f"{len(shared)} of {len(second)} samples of {other} are in {one} too: {examples}"
             yield Finding("splits", other, what, None if many else "check")
 
@@ -46,8 +47,7 @@ def names_of(loader: DataLoader, deadline: float) -> list[tuple[int, str]]:
     if isinstance(loader.dataset, IterableDataset):
         return []
     if held := served_rows(loader):
-        contents = zip(*map(row_bytes, held[:-1] or held), strict=True)
-        return [(hash(content), str(row)) for row, content in enumerate(contents)]
+        return [(key, str(row)) for row, key in enumerate(row_hashes(held))]
     dataset: Any = loader.dataset
     order = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
     rows = names = np.unique(np.concatenate(list(map(np.ravel, islice(order, len(dataset))))))
@@ -67,11 +67,6 @@ def files_of(dataset: Any) -> list[str]:
     lists = [values for values in getattr(dataset, "__dict__", {}).values() if isinstance(values, list)]
     lists = [[str(value[0] if isinstance(value, tuple) else value) for value in values] for values in lists]
     return next((files for files in lists if len(files) == len(dataset) and os.path.isfile(files[0])), [])
-
-
-def row_bytes(rows: Tensor) -> list[bytes]:
-    flat = np.ascontiguousarray(rows.numpy(force=True)).reshape(len(rows), -1)
-    return flat.view(f"V{flat.shape[1] * flat.itemsize}").ravel().tolist()
 
 
 def digest(sample: Any) -> int:
