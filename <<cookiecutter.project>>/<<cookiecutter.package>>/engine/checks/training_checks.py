@@ -58,9 +58,12 @@ class TrainingChecks(Callback):
         if self.findings.answer == "skip" or not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
             self.detach(*(hook for hook in vars(TrainingChecks) if hook.startswith("on_")))
         elif stage == "fit":
-            self.findings.may_stop = trainer.ckpt_path is None
+            self.findings.may_stop = True
             self.num_classes = getattr(trainer.datamodule, "num_classes", None)
             self.report([*model.check_called(pl_module), *model.check_empty(pl_module)], "called")
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.findings.may_stop = trainer.ckpt_path is None  # known since the setup
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.at_start = [x for _, x in model.hidden(pl_module) if isinstance(x, Tensor)]
@@ -118,7 +121,7 @@ class TrainingChecks(Callback):
             self.report(model.check_schedules(trainer), "schedule")
             if self.num_classes and told.on_labels():
                 self.report(data.check_classes(trainer.train_dataloader, self.num_classes), "labels")
-            if self.checkpoint is None and trainer.ckpt_path is None:
+            if self.checkpoint is None and self.findings.may_stop:
                 self.report(calls.check_first_loss(told), "first_loss")
             self.report(evaluation.check_trial(trainer, pl_module, told), "independent")
 
@@ -199,6 +202,7 @@ class TrainingChecks(Callback):
             found = list(data.check_samplers(done.loaders, split)) or self.passes[split].check(split)
             self.report([*found, *done.counted(split)])
         self.updated[done.stage], self.state = done.updated, evaluation.kept(pl_module)
+        self.updated.pop("the sanity check", None)
         self.num_evaluations[done.stage] += 1
         if self.num_evaluations[done.stage] == 2:
             self.detach(*(hook for hook in vars(TrainingChecks) if f"on_{done.stage}" in hook))
