@@ -184,19 +184,17 @@ class TrainingChecks(Callback):
         if self.evaluation is not None and not trainer.sanity_checking:
             self.report(self.evaluation.counts(), "metrics")
 
-    def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.evaluation is not None:
-            self.updated["the sanity check"] = {n for n, count in evaluation.updates(pl_module).items() if count}
-            self.report(self.evaluation.unchanged(), "unchanged")
-            self.evaluation = None
-
     def end_evaluation(self, trainer: Trainer, pl_module: LightningModule, stage: str = "") -> None:
         """Judge an evaluation when all its hooks have run: at the first hook after it."""
         done, self.evaluation = self.evaluation, None
         if done is None or not done.sizes:
             return
+        self.report(done.unchanged(), "unchanged")
+        if trainer.sanity_checking:
+            self.updated["the sanity check"] = {n for n, count in evaluation.updates(pl_module).items() if count}
+            return
         split, others = SPLITS[done.stage], {s: names for s, names in self.updated.items() if s != done.stage}
-        self.report([*done.unchanged(), *done.scores()], "unchanged", "metrics")
+        self.report(done.scores(), "metrics")
         self.report(done.shared(others if self.findings.may_stop else {}), "stages")  # a metric may be restored
         if not trainer.overfit_batches:
             found = list(data.check_samplers(done.loaders, split)) or self.passes[split].check(split)
@@ -207,7 +205,12 @@ class TrainingChecks(Callback):
         if self.num_evaluations[done.stage] == 2:
             self.detach(*(hook for hook in vars(TrainingChecks) if f"on_{done.stage}" in hook))
 
-    on_exception, on_train_epoch_end, teardown = stop, end_evaluation, end_evaluation
+    on_exception, on_sanity_check_end, on_train_epoch_end, teardown = (
+        stop,
+        end_evaluation,
+        end_evaluation,
+        end_evaluation,
+    )
     on_validation_start = on_test_start = start_evaluation
     on_validation_batch_start = on_test_batch_start = start_evaluation_batch
     on_validation_batch_end = on_test_batch_end = end_evaluation_batch
