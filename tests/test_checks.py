@@ -191,7 +191,9 @@ def test_a_mistake_in_the_config_of_the_checks_is_one_message(configure, mistake
 
 
 @pytest.mark.xdist_group("checks healthy")
-def test_a_run_with_checks_ends_with_the_weights_of_one_without_and_nothing_remains_in_its_steps(configure, monkeypatch):
+def test_a_run_with_checks_ends_with_the_weights_of_one_without_and_nothing_remains_in_its_steps(
+    configure, monkeypatch
+):
     import torch
     from my_project.engine.checks.training_checks import TrainingChecks
 
@@ -217,7 +219,7 @@ def test_the_checks_are_small(configure):
     assert sum(counts.values()) <= LINES, counts
 
 
-LINES = 1200
+LINES = 1170  # of source in engine/checks
 
 
 def source_lines(path: Path) -> list[str]:

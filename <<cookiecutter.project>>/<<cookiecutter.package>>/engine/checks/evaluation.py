@@ -99,9 +99,7 @@ class Evaluation:
         changed = [name for name, bits in self.state.items() if now.get(name, bits) != bits]
         changed = [name for name in changed if self.learnt is None or name in self.learnt]
         if changed and not self.calls.batch_statistics:
-            yield Finding(
-                "unchanged", changed[0], f"{changed[0]} ({len(changed)} in all) has changed during {self.stage}"
-            )
+            yield Finding("unchanged", changed[0], f"{changed[0]} ({len(changed)} in all) changes during {self.stage}")
 
     def scores(self) -> Iterator[Finding]:
         """What is logged as accuracy or loss is that of the whole split."""
@@ -111,11 +109,9 @@ class Evaluation:
             return
         where = definition(self.model, f"{self.stage}_step")
         options = next((loss.options for loss in self.losses if loss.function is cross_entropy), {})
-        losses, sizes = (
-            torch.stack([cross_entropy(x, y, **options) for x, y in self.rows]).cpu(),
-            torch.tensor(self.sizes),
-        )
-        by_batch, right = losses.mean().item(), (losses * sizes).sum().item() / sum(self.sizes)
+        losses = [cross_entropy(x, y, **options).item() for x, y in self.rows]
+        by_batch = sum(losses) / len(losses)
+        right = sum(loss * size for loss, size in zip(losses, self.sizes, strict=True)) / sum(self.sizes)
         for name, metric in self.trainer.callback_metrics.items():
             words = name.lower().replace("/", "_").replace("-", "_").split("_")
             if metric.numel() != 1 or "train" in words or "best" in words:
@@ -133,12 +129,9 @@ class Evaluation:
     def counted(self, split: str) -> Iterator[Finding]:
         """Every sample of the split is evaluated."""
         limit = self.trainer.limit_test_batches if self.stage == "test" else self.trainer.limit_val_batches
-        dataset = (
-            self.loaders[0].dataset
-            if isinstance(limit, float) and len(self.loaders) == self.trainer.world_size == limit
-            else None
-        )
-        missing = len(dataset) - sum(self.sizes) if hasattr(dataset, "__len__") and any(self.sizes) else 0
+        whole = isinstance(limit, float) and len(self.loaders) == self.trainer.world_size == limit and any(self.sizes)
+        dataset = self.loaders[0].dataset if whole else None
+        missing = len(dataset) - sum(self.sizes) if hasattr(dataset, "__len__") else 0
         if missing > 0:
             what = f"{missing} of the {len(dataset)} samples of {split} are left out"
             yield Finding("metrics", split, what, remedy="set drop_last=False for its loader")
@@ -159,10 +152,8 @@ def check_eval_mode(model: LightningModule, calls: CallWatch, stage: str) -> Ite
         yield Finding("eval_mode", where or calls.dropped, f"dropout drops during {stage}")
     if calls.with_gradients and not calls.differentiates:
         effect, remedy = "evaluation takes several times the memory", "leave out enable_grad and set_grad_enabled"
-        where = definition(model, f"{stage}_step")
-        yield Finding(
-            "eval_mode", where, f"gradients are on during {stage}: {calls.with_gradients}", None, remedy, effect
-        )
+        where, what = definition(model, f"{stage}_step"), f"gradients are on during {stage}: {calls.with_gradients}"
+        yield Finding("eval_mode", where, what, None, remedy, effect)
 
 
 def check_trial(trainer: Trainer, model: LightningModule, calls: CallWatch) -> list[Finding]:
@@ -172,12 +163,7 @@ def check_trial(trainer: Trainer, model: LightningModule, calls: CallWatch) -> l
     rows = {len(x) if x.dim() else 0 for x in tensors}
     if len(rows) == 1 and rows.pop() > 3 and sum(x.is_floating_point() for x in tensors) < 2:  # two it may compare
         # A module may not like such a batch, and that is no fault of it.
-        with (
-            isolate_rng(),
-            suppress(Exception),
-            undisturbed(model, entry.module),
-            trainer.precision_plugin.forward_context(),
-        ):
+        with isolate_rng(), suppress(Exception), undisturbed(trainer, model, entry.module):
             return list(trial(model, entry, judges=calls.judges()))
     return []
 
@@ -225,7 +211,7 @@ def first(value: Any) -> Any:
 
 
 @contextmanager
-def undisturbed(model: LightningModule, module: nn.Module) -> Iterator[None]:
+def undisturbed(trainer: Trainer, model: LightningModule, module: nn.Module) -> Iterator[None]:
     """Switch to eval mode; afterwards modes, hooks, buffers and attributes, and what lists and dicts hold, are as before."""
     attributes = [(vars(m), dict(vars(m))) for m in {*model.modules(), *module.modules()}]
     values = [x for own, _ in attributes for x in own.values()]
@@ -235,7 +221,8 @@ def undisturbed(model: LightningModule, module: nn.Module) -> Iterator[None]:
     module.eval()
     vars(model)["log"] = vars(model)["log_dict"] = lambda *args, **kwargs: None
     try:
-        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):  # its recurrent nets only train
+        cudnn = torch.backends.cudnn.flags(enabled=False)  # its recurrent nets only train
+        with torch.enable_grad(), cudnn, trainer.precision_plugin.forward_context():
             yield
     finally:
         for own, before in [*attributes, *contents]:

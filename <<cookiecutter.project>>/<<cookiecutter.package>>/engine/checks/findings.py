@@ -100,9 +100,8 @@ class Findings:
         if not isinstance(self.intended, list):
             raise ConfigError(f"intended must be a list, as intended=[order], got {self.intended!r}")
         for entry in [entry for entry in self.intended if str(entry).partition(":")[0] not in RULES]:
-            raise ConfigError(
-                f"intended must name rules, as rule or rule:where, got {entry!r}. Rules: {', '.join(RULES)}"
-            )
+            rules = ", ".join(RULES)
+            raise ConfigError(f"intended must name rules, as rule or rule:where, got {entry!r}. Rules: {rules}")
 
     def report(self, findings: Iterable[Finding], *looked: str) -> None:
         """Raise, print or keep those findings that are not intended and not reported yet.
@@ -118,10 +117,8 @@ class Findings:
         wrong = []
         for finding in findings:
             finding = finding.complete(may_stop=self.may_stop)
-            same = [
-                f for f in self.found if (f.rule, f.name, f.verdict) == (finding.rule, finding.name, finding.verdict)
-            ]
-            if same or self.is_intended(finding):
+            key = (finding.rule, finding.name, finding.verdict)
+            if key in [(f.rule, f.name, f.verdict) for f in self.found] or self.is_intended(finding):
                 continue
             self.found.append(finding)
             if finding.verdict == "wrong" and self.answer == "error":

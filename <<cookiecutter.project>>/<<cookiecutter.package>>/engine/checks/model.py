@@ -164,9 +164,8 @@ def check_stepped(trainer: Trainer, before: list[Any]) -> Iterator[Finding]:
             remedy = "call self.lr_schedulers().step() in training_step or in on_train_epoch_end"
             yield Finding("schedule", schedule_place(trainer), what, "check", remedy)
         elif made > 0 and epochs > 0 and batches < math.inf:
-            yield from check_length(
-                config.scheduler, made * epochs, epochs * (1 if made > 1 else int(batches)), trainer
-            )
+            other = epochs * (1 if made > 1 else int(batches))
+            yield from check_length(config.scheduler, made * epochs, other, trainer)
 
 
 def check_length(scheduler: Any, makes: int, other: int, trainer: Trainer) -> Iterator[Finding]:

@@ -136,7 +136,8 @@ class TrainingChecks(Callback):
             found = list(steps.check_optimizers(watch)) or list(steps.check_order(watch, last=last and patient))
             found = found or list(steps.check_gradients(watch, last=patient))
             found = found or (list(steps.check_weights(watch)) if patient else [])
-            if last and not (found or watch.received or watch.changed()):
+            learns = watch.records and (pl_module.automatic_optimization or watch.backward)  # or it is no such model
+            if last and learns and not (found or watch.received or watch.changed()):
                 what = "the loss is cut off from the model, or training_step returns none"
                 found = [Finding("loss", definition(pl_module, "training_step"), what)]
             self.report(found, "optimizer", "order", "gradients", "weights")
@@ -171,14 +172,14 @@ class TrainingChecks(Callback):
             self.evaluation.start_batch(batch)
 
     def end_evaluation_batch(
-        self, trainer: Trainer, pl_module: LightningModule, _: Any, batch: Any, batch_idx: int, loader_idx: int = 0
+        self, trainer: Trainer, pl_module: LightningModule, _: Any, batch: Any, *index: int
     ) -> None:
         now = self.evaluation
         if now is not None:
             self.report(list(now.end_batch(batch)), "eval_mode")
-            if not trainer.sanity_checking and loader_idx == 0:
+            if not trainer.sanity_checking and not any(index[1:]):  # of several loaders the first
                 entry = now.calls.entry if now.classifies and now.rows else None  # noise may be added in a step
-                self.passes[SPLITS[now.stage]].see((entry.args, entry.kwargs) if entry else batch, batch_idx)
+                self.passes[SPLITS[now.stage]].see((entry.args, entry.kwargs) if entry else batch, index[0])
 
     def end_evaluation_epoch(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.evaluation is not None and not trainer.sanity_checking:
@@ -205,12 +206,8 @@ class TrainingChecks(Callback):
         if self.num_evaluations[done.stage] == 2:
             self.detach(*(hook for hook in vars(TrainingChecks) if f"on_{done.stage}" in hook))
 
-    on_exception, on_sanity_check_end, on_train_epoch_end, teardown = (
-        stop,
-        end_evaluation,
-        end_evaluation,
-        end_evaluation,
-    )
+    on_exception = stop
+    on_sanity_check_end = on_train_epoch_end = teardown = end_evaluation
     on_validation_start = on_test_start = start_evaluation
     on_validation_batch_start = on_test_batch_start = start_evaluation_batch
     on_validation_batch_end = on_test_batch_end = end_evaluation_batch
