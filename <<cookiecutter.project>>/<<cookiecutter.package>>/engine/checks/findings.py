@@ -174,6 +174,8 @@ def calls_of(model: nn.Module, method: str) -> Iterator[tuple[str, ast.Call]]:
     kinds = dict.fromkeys(kind for m in model.modules() for kind in type(m).__mro__)
     for kind in [kind for kind in kinds if is_owners(source_file(kind))]:
         with suppress(OSError, TypeError, SyntaxError):  # a class that was made by a function has no source
+            if f".{method}(" not in Path(source_file(kind)).read_text():
+                continue
             lines, first = inspect.getsourcelines(kind)
             for function in ast.parse(dedent("".join(lines))).body[0].body:  # type: ignore[attr-defined]
                 for node in ast.walk(function):
