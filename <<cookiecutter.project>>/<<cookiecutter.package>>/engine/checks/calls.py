@@ -207,11 +207,7 @@ def check_logits(loss: Loss, where: str) -> Iterator[Finding]:
     sums = (outputs.exp() if loss.function is F.nll_loss else outputs).sum(dim=min(1, outputs.dim() - 1))
     activated = {"SoftmaxBackward": "softmax", "SigmoidBackward": "sigmoid"}.get(loss.made_by)
     if loss.function is F.nll_loss and bool(((sums - 1).abs() > 0.05).any()):
-<<<<<<< HEAD
         what, effect = "nll_loss is given no log-probabilities", "it does not measure the probability of a class"
-=======
-        what, effect = "nll_loss is given no log-probabilities", "it does not measure the right class's probability"
->>>>>>> checks
         remedy = "use cross_entropy on the logits, or log_softmax(logits, dim=1) before nll_loss"
         certain = activated or loss.made_by == "AddmmBackward"
         yield Finding("logits", loss.place, what, None if certain else "check", remedy, effect)

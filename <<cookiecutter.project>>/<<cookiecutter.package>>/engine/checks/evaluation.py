@@ -102,12 +102,8 @@ class Evaluation:
         changed = [name for name, bits in self.state.items() if now.get(name, bits) != bits]
         changed = [name for name in changed if self.learnt is None or name in self.learnt]
         if changed and not self.calls.batch_statistics:
-<<<<<<< HEAD
             what = f"{changed[0]} ({len(changed)} in all) has changed during {self.stage}"
             yield Finding("unchanged", changed[0], what)
-=======
-            yield Finding("unchanged", changed[0], f"{changed[0]} ({len(changed)} in all) changes during {self.stage}")
->>>>>>> checks
 
     def scores(self) -> Iterator[Finding]:
         """What is logged as accuracy or loss is that of the whole split."""
@@ -117,13 +113,8 @@ class Evaluation:
         if not 3 <= logits.size(1) > labels.max() >= labels.min() >= 0:
             return
         where = definition(self.model, f"{self.stage}_step")
-<<<<<<< HEAD
         options = next((loss.options for loss in self.losses if loss.function is F.cross_entropy), {})
         losses = [F.cross_entropy(x, y, **options).item() for x, y in self.rows]
-=======
-        options = next((loss.options for loss in self.losses if loss.function is cross_entropy), {})
-        losses = [cross_entropy(x, y, **options).item() for x, y in self.rows]
->>>>>>> checks
         by_batch = sum(losses) / len(losses)
         right = sum(loss * size for loss, size in zip(losses, self.sizes, strict=True)) / sum(self.sizes)
         for name, metric in self.trainer.callback_metrics.items():
@@ -143,18 +134,10 @@ class Evaluation:
     def counted(self, split: str) -> Iterator[Finding]:
         """Every sample of the split is evaluated."""
         limit = self.trainer.limit_test_batches if self.stage == "test" else self.trainer.limit_val_batches
-<<<<<<< HEAD
         is_whole = isinstance(limit, float) and len(self.loaders) == self.trainer.world_size == limit
         dataset: Any = self.loaders[0].dataset if is_whole and any(self.sizes) else None
         if hasattr(dataset, "__len__") and len(dataset) > sum(self.sizes):
             what = f"{len(dataset) - sum(self.sizes)} of the {len(dataset)} samples of {split} are left out"
-=======
-        whole = isinstance(limit, float) and len(self.loaders) == self.trainer.world_size == limit and any(self.sizes)
-        dataset = self.loaders[0].dataset if whole else None
-        missing = len(dataset) - sum(self.sizes) if hasattr(dataset, "__len__") else 0
-        if missing > 0:
-            what = f"{missing} of the {len(dataset)} samples of {split} are left out"
->>>>>>> checks
             yield Finding("metrics", split, what, remedy="set drop_last=False for its loader")
 
 
@@ -173,11 +156,7 @@ def check_eval_mode(model: LightningModule, calls: CallWatch, stage: str) -> Ite
         yield Finding("eval_mode", where or calls.dropped, f"dropout drops during {stage}")
     if calls.with_gradients and not calls.differentiates:
         effect, remedy = "evaluation takes several times the memory", "leave out enable_grad and set_grad_enabled"
-<<<<<<< HEAD
         what, where = f"gradients are on during {stage}: {calls.with_gradients}", definition(model, f"{stage}_step")
-=======
-        where, what = definition(model, f"{stage}_step"), f"gradients are on during {stage}: {calls.with_gradients}"
->>>>>>> checks
         yield Finding("eval_mode", where, what, None, remedy, effect)
 
 
@@ -187,13 +166,8 @@ def check_trial(trainer: Trainer, model: LightningModule, calls: CallWatch) -> l
     tensors = [x for x in tree_leaves((entry.args, entry.kwargs)) if isinstance(x, Tensor)]
     rows = {len(x) if x.dim() else 0 for x in tensors}
     if len(rows) == 1 and rows.pop() > 3 and sum(x.is_floating_point() for x in tensors) < 2:  # two it may compare
-<<<<<<< HEAD
         precision = trainer.precision_plugin.forward_context()
         with isolate_rng(), suppress(Exception), undisturbed(model, entry.module), precision:  # it may not like few
-=======
-        # A module may not like such a batch, and that is no fault of it.
-        with isolate_rng(), suppress(Exception), undisturbed(trainer, model, entry.module):
->>>>>>> checks
             return list(trial(model, entry, judges=calls.judges()))
     return []
 
@@ -241,7 +215,7 @@ def first(value: Any) -> Any:
 
 
 @contextmanager
-def undisturbed(trainer: Trainer, model: LightningModule, module: nn.Module) -> Iterator[None]:
+def undisturbed(model: LightningModule, module: nn.Module) -> Iterator[None]:
     """Switch to eval mode; afterwards modes, hooks, buffers and attributes, and what lists and dicts hold, are as before."""
     attributes = [(vars(m), dict(vars(m))) for m in {*model.modules(), *module.modules()}]
     values = [x for own, _ in attributes for x in own.values()]
@@ -251,8 +225,7 @@ def undisturbed(trainer: Trainer, model: LightningModule, module: nn.Module) -> 
     module.eval()
     vars(model)["log"] = vars(model)["log_dict"] = lambda *args, **kwargs: None
     try:
-        cudnn = torch.backends.cudnn.flags(enabled=False)  # its recurrent nets only train
-        with torch.enable_grad(), cudnn, trainer.precision_plugin.forward_context():
+        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):  # its recurrent nets only train
             yield
     finally:
         for own, before in [*attributes, *contents]:

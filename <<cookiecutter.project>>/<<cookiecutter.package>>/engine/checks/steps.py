@@ -222,16 +222,9 @@ def check_optimizers(watch: StepWatch) -> Iterator[Finding]:
         what += f", which holds {gone} tensors that are no parameters of the model" if gone else ""
         yield Finding("optimizer", name, what, None if by_half or gone else "check")
     twice = [name for key, name in names.items() if sum(group.count(key) for group in groups) > 1]
-<<<<<<< HEAD
     if twice and (any(len(set(group)) < len(group) for group in groups) or any(r.shares for r in watch.records)):
         what, remedy = f"{twice[0]} is in the optimizers twice", "give each parameter to one optimizer, once"
         yield Finding("optimizer", twice[0], what, "check", remedy, "it moves twice")
-=======
-    shares = any(record.shares or len({*map(id, record.members)}) < len(record.members) for record in watch.records)
-    if twice and shares:
-        remedy, effect = "give each parameter to one optimizer, once", "it moves twice"
-        yield Finding("optimizer", twice[0], f"{twice[0]} is in the optimizers twice", "check", remedy, effect)
->>>>>>> checks
 
 
 def check_gradients(watch: StepWatch, *, last: bool) -> Iterator[Finding]:

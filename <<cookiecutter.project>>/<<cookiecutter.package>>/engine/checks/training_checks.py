@@ -125,8 +125,7 @@ class TrainingChecks(Callback):
             found = list(steps.check_optimizers(watch)) or list(steps.check_order(watch, last=last and patient))
             found = found or list(steps.check_gradients(watch, last=patient))
             found = found or (list(steps.check_weights(watch)) if patient else [])
-            learns = watch.records and (pl_module.automatic_optimization or watch.backward)  # or it is no such model
-            if last and learns and not (found or watch.received or watch.changed()):
+            if last and not (found or watch.received or watch.changed()):
                 what = "the loss is cut off from the model, or training_step returns none"
                 found = [Finding("loss", definition(pl_module, "training_step"), what)]
             self.report(found, "optimizer", "order", "gradients", "weights")
@@ -162,21 +161,11 @@ class TrainingChecks(Callback):
         if self.evaluation is not None:
             self.evaluation.start_batch(args[2])
 
-<<<<<<< HEAD
     def end_evaluation_batch(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
         now, (_, _, batch, *index) = self.evaluation, args
         if now is not None:
             self.report(list(now.end_batch(batch)), "eval_mode")
             if not trainer.sanity_checking and not any(index[1:]):  # of the first loader
-=======
-    def end_evaluation_batch(
-        self, trainer: Trainer, pl_module: LightningModule, _: Any, batch: Any, *index: int
-    ) -> None:
-        now = self.evaluation
-        if now is not None:
-            self.report(list(now.end_batch(batch)), "eval_mode")
-            if not trainer.sanity_checking and not any(index[1:]):  # of several loaders the first
->>>>>>> checks
                 entry = now.calls.entry if now.classifies and now.rows else None  # noise may be added in a step
                 self.passes[SPLITS[now.stage]].see((entry.args, entry.kwargs) if entry else batch, index[0])
 
