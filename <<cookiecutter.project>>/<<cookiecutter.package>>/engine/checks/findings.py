@@ -104,6 +104,11 @@ class Findings:
                 f"intended must name rules, as rule or rule:where, got {entry!r}. Rules: {', '.join(RULES)}"
             )
 
+    @property
+    def outcomes(self) -> list[dict[str, str]]:
+        """What was found, as plain data."""
+        return [{key: vars(f)[key] for key in ("rule", "where", "what", "verdict")} for f in self.found]
+
     def report(self, findings: Iterable[Finding], *looked: str) -> None:
         """Raise, print or keep those findings that are not intended and not reported yet.
 

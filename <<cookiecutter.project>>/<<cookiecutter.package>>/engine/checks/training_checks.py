@@ -48,7 +48,7 @@ class TrainingChecks(Callback):
     @property
     def outcomes(self) -> list[dict[str, str]]:
         """What was found, as plain data."""
-        return [{key: vars(f)[key] for key in ("rule", "where", "what", "verdict")} for f in self.findings.found]
+        return self.findings.outcomes
 
     def detach(self, *hooks: str) -> None:
         for hook in hooks:
