@@ -54,6 +54,19 @@ def capture(project: Path, *command: str, env: dict[str, str] | None = None) -> 
     return subprocess.run([sys.executable, *command], cwd=project, env=env, capture_output=True, text=True, check=False)
 
 
+def with_hydra(folder: Path, version: str) -> dict[str, str]:
+    """Install a version of Hydra into a folder, and return an environment in which Python finds that one."""
+    library = folder / f"hydra-{version}"
+    install = [sys.executable, "-m", "uv", "pip", "install", "-q", "--prerelease", "allow"]
+    subprocess.run([*install, "--target", library, f"hydra-core=={version}"], check=True)
+    env = {**os.environ, "PYTHONPATH": str(library)}
+    found = subprocess.check_output(
+        [sys.executable, "-c", "import hydra; print(hydra.__version__)"], env=env, text=True
+    )
+    assert found.strip() == version
+    return env
+
+
 @dataclass
 class Finished:
     """How a command line ended."""

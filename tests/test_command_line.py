@@ -5,6 +5,8 @@ import fcntl
 import json
 import os
 import pty
+import re
+import shlex
 import struct
 import subprocess
 import sys
@@ -12,7 +14,7 @@ import termios
 
 import pytest
 import torch
-from conftest import capture, generate
+from conftest import capture, generate, with_hydra
 
 # Runs a script and says at the end which heavy packages it imported.
 WITNESS = """
@@ -37,6 +39,10 @@ sys.path.insert(0, ".")
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+
+
+def summary_of(project, name):
+    return json.loads((project / "runs" / name / "summary.json").read_text())
 
 
 @pytest.mark.parametrize(
@@ -119,22 +125,44 @@ def test_a_mistake_is_one_message_and_a_bug_keeps_its_traceback(tmp_path, run_sc
 
 
 @pytest.mark.slow
-def test_the_default_run_needs_no_network_and_is_accurate_for_three_seeds(tmp_path):
+def test_the_default_run_needs_no_network_is_accurate_and_says_what_one_wants_to_know(tmp_path):
+    """Ten seeds reach 0.989 on average and 0.981 at least."""
     project = generate(tmp_path)
-    finished = capture(project, "-c", OFFLINE, "train.py", "-m", "seed=0,1,2")
+    finished = capture(project, "-c", OFFLINE, "train.py", "name=default")
     assert finished.returncode == 0, finished.stderr
     assert finished.stderr == ""
-    summaries = [json.loads(path.read_text()) for path in project.glob("runs/*/summary.json")]
-    assert sorted(summary["seed"] for summary in summaries) == [0, 1, 2]
-    for summary in summaries:
-        assert summary["status"] == "finished"
-        assert summary["metrics"]["test/accuracy"]["value"] >= 0.975
-        assert summary["metrics"]["test/accuracy"]["num_samples"] == 360
-    # Not in a terminal: one line per epoch, the table and the two lines after it; no bar, no advertising.
-    lines = [line for line in finished.stdout.splitlines() if line]
-    assert sum(line.startswith("epoch ") for line in lines) == 3 * 20
-    assert sum(line.startswith(("metric ", "val/", "test/", "run ", "next ")) for line in lines) == 3 * 7
-    assert len(lines) == 3 * 27
+    summary = summary_of(project, "default")
+    assert summary["status"] == "finished"
+    assert summary["metrics"]["test/accuracy"]["value"] > 0.97
+    assert summary["metrics"]["test/accuracy"]["num_samples"] == 360
+    # Not in a terminal: no bar, no advertising.
+    first, overview, *lines = [line for line in finished.stdout.splitlines() if line]
+    assert first == "loading torch ..."
+    parts = overview.split(", ")
+    assert parts[0] == "CNN"
+    assert parts[-4:] == [
+        "1,149 train + 288 val + 360 test",
+        parts[-3],
+        "32-true",
+        f"{summary['threads']} {parts[-1].split()[1]}",
+    ]
+    epochs, end = lines[:20], lines[20:]
+    assert all(
+        re.fullmatch(rf"epoch {epoch:>2}/20  train loss .* s", line) for epoch, line in enumerate(epochs, start=1)
+    )
+    assert max(map(len, epochs)) <= 80
+    assert [line.split()[0] for line in end] == [
+        "metric",
+        "val/loss",
+        "test/loss",
+        "test/accuracy",
+        "test/f1",
+        "stopped",
+        "run",
+        "next",
+    ]
+    assert end[-3] == f"stopped  all 20 epochs; the best was epoch {summary['best_epoch']}"
+    assert end[-2] == "run      runs/default"
 
 
 @pytest.mark.slow
@@ -157,7 +185,100 @@ def test_in_a_terminal_a_bar_comes_and_goes_and_the_lines_stay(tmp_path):
     assert sum(line.startswith("epoch ") for line in kept) == 2
     assert sum(line.startswith("test/") for line in kept) == 3
     assert not any("it/s" in line for line in kept if line.startswith(("epoch ", "test/", "run ", "next ")))
-    assert kept[-2].startswith("next  python evaluate.py run=runs/")
+    assert kept[-2].startswith("next     python train.py ")
+
+
+@pytest.mark.slow
+def test_a_run_says_why_it_stopped_and_what_to_try_next(tmp_path, run_scripts):
+    project = generate(tmp_path)
+    small = ["model=mlp", "model.hidden_sizes=[8]", "+trainer.limit_train_batches=4", "test=false"]
+    cases = {
+        "all": (["trainer.max_epochs=2"], "all 2 epochs"),
+        "patience": (["optimizer.lr=1e-12", "callbacks.early_stopping.patience=2"], "early stopping after epoch "),
+        "steps": (["+trainer.max_steps=6"], "trainer.max_steps=6 in epoch 2"),
+    }
+    commands = [["train.py", *small, *overrides, f"name={name}"] for name, (overrides, _) in cases.items()]
+    following = []
+    for (name, (_, why)), result in zip(cases.items(), run_scripts(project, *commands), strict=True):
+        assert result.returncode == 0, result.stderr
+        stopped, run, following_line = [line for line in result.stdout.splitlines() if line][-3:]
+        summary = summary_of(project, name)
+        assert summary["stopped"].startswith(why)
+        assert stopped == f"stopped  {summary['stopped']}; the best was epoch {summary['best_epoch']}"
+        assert run == f"run      runs/{name}"
+        following.append(shlex.split(following_line, comments=True)[2:])
+    assert all("name=" not in word for command in following for word in command)
+    for command, result in zip(following, run_scripts(project, *following), strict=True):
+        assert result.returncode == 0, (command, result.stderr)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hydra", ["1.3.8", "1.4.0rc3"])
+def test_a_sweep_goes_on_after_a_job_that_failed_and_names_it(tmp_path, hydra):
+    project = generate(tmp_path)
+    env = with_hydra(tmp_path, hydra)
+    short = ["trainer.max_epochs=1", "+trainer.limit_train_batches=20", "test=false"]
+    finished = capture(project, "train.py", "-m", "optimizer.lr=0.01,1e30,0.001", *short, env=env)
+    assert finished.returncode == 1
+    assert "Traceback" not in finished.stderr
+    named, *_, last = [line for line in finished.stderr.splitlines() if "1e" in line]
+    assert re.match(r"\S*optimizer\.lr=1e\+?30\S*: the (loss|weights) (is|are) ", named)
+    assert re.match(r"failed: \S*optimizer\.lr=1e\+?30\S*$", last)
+    statuses = [json.loads(path.read_text())["status"] for path in project.glob("runs/*/summary.json")]
+    assert sorted(statuses) == ["failed", "finished", "finished"]
+
+
+OBJECTS = """
+import functools
+from lightning import LightningModule
+from omegaconf import OmegaConf
+from torch import nn
+from my_project.data.images.digits import Digits
+from my_project.models.mlp import MLP
+
+
+class WithPartial(MLP):
+    def __init__(self, make=functools.partial(nn.Linear, 3), **training):
+        super().__init__(**training)
+        self.save_hyperparameters("make")
+
+
+class WithModule(MLP):
+    def __init__(self, net=None, **training):
+        super().__init__(**training)
+        self.save_hyperparameters({"net": nn.Linear(2, 2)})
+
+
+class WithConfig(MLP):
+    def __init__(self, **training):
+        super().__init__(**training)
+        self.save_hyperparameters({"sizes": OmegaConf.create([1, 2])})
+
+
+class WithFunction(Digits):
+    def __init__(self, **loading):
+        super().__init__(**loading)
+        self.save_hyperparameters({"transform": functools.partial(print)})
+"""
+
+
+@pytest.mark.slow
+def test_a_hyperparameter_that_is_no_plain_data_is_refused_by_its_key_before_the_first_step(tmp_path, run_scripts):
+    project = generate(tmp_path)
+    (project / "my_project" / "models" / "objects.py").write_text(OBJECTS)
+    refused = {
+        "model=mlp model._target_=my_project.models.objects.WithPartial": "model.make must be",
+        "model=mlp model._target_=my_project.models.objects.WithModule": "model.net must be",
+        "model=mlp model._target_=my_project.models.objects.WithConfig": "model.sizes must be",
+        "data._target_=my_project.models.objects.WithFunction": "data.transform must be",
+    }
+    commands = [["train.py", *overrides.split()] for overrides in refused]
+    for message, result in zip(refused.values(), run_scripts(project, *commands), strict=True):
+        assert result.returncode == 1
+        assert result.stderr.splitlines()[-1].startswith(message)  # Lightning warns of a module by itself
+        assert "Traceback" not in result.stderr
+        assert "epoch" not in result.stdout
+    assert not list(project.glob("runs/*/checkpoints/*"))
 
 
 @pytest.mark.slow
@@ -179,7 +300,7 @@ def test_two_processes_score_each_sample_once(tmp_path):
     project = generate(tmp_path)
     overrides = ["trainer.accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=2", "name=two"]
     subprocess.run([sys.executable, "train.py", *overrides], cwd=project, check=True)
-    recorded = json.loads((project / "runs" / "two" / "summary.json").read_text())["metrics"]
+    recorded = summary_of(project, "two")["metrics"]
     assert recorded["test/accuracy"]["num_samples"] == 360
     printed = capture(project, "evaluate.py", "run=runs/two").stdout
     assert f"test/accuracy   {recorded['test/accuracy']['value']:>8.4f}       360" in printed

@@ -90,6 +90,7 @@ MODELS = [
     "AveragedNormMeasured",
     "ScheduleAfterTheWarmUp",
     "ScoredOnBothSides",
+    "BestMetric",
 ]
 
 MANUALS = [

@@ -16,7 +16,7 @@ def why_stopped(trainer: Trainer) -> str:
     if epochs == trainer.max_epochs:
         return f"all {epochs} epochs" if epochs > 1 else "the one epoch"
     if steps == trainer.max_steps:
-        return f"trainer.max_steps={steps} in epoch {epochs + 1}"
+        return f"trainer.max_steps={steps} in epoch {epochs}"  # Lightning counts an epoch that it cut short
     return f"a limit or a callback, after {epochs} epochs and {steps} steps"
 
 

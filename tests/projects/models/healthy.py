@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.checkpoint import checkpoint
-from torchmetrics import MeanSquaredError
+from torchmetrics import MaxMetric, MeanSquaredError
 from torchmetrics.classification import MulticlassAccuracy
 
 
@@ -620,3 +620,20 @@ class ScoredOnBothSides(Small):
 
     def on_validation_epoch_end(self) -> None:
         self.log("val/loss", self.val_loss)
+
+
+class BestMetric(Small):
+    """The best score of all epochs, in a metric that begins anew after the sanity check."""
+
+    def __init__(self, **training: Any) -> None:
+        super().__init__(**training)
+        self.best_accuracy = MaxMetric()
+
+    def on_train_start(self) -> None:
+        if self.current_epoch == 0:
+            self.best_accuracy.reset()
+
+    def on_validation_epoch_end(self) -> None:
+        self.best_accuracy.update(self.val_metrics["accuracy"].compute())
+        super().on_validation_epoch_end()
+        self.log("val/best_accuracy", self.best_accuracy.compute())

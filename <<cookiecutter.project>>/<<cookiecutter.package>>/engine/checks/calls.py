@@ -200,10 +200,10 @@ def check_losses(calls: CallWatch, num_classes: int | None) -> Iterator[Finding]
         if loss.function not in FOR_NUMBERS and loss.outputs.numel():
             yield from check_logits(loss, calls.maker(loss))
     columns = [loss.outputs.size(1) for loss in calls.losses if loss.for_classes]
-    for loss in calls.on_labels()[: 0 if num_classes is None or num_classes in columns else 1]:
-        spare = min(columns) > num_classes and not any(other.targets.ge(num_classes).any() for other in calls.losses)
+    more = num_classes is not None and any(loss.targets.ge(num_classes).any() for loss in calls.losses)
+    for loss in calls.on_labels()[: 0 if num_classes is None or num_classes in columns or more else 1]:
         what = f"the model gives {columns[0]} logits for {num_classes} classes"
-        yield Finding("num_classes", calls.maker(loss), what, None if spare else "check")
+        yield Finding("num_classes", calls.maker(loss), what, None if min(columns) > num_classes else "check")
 
 
 def check_logits(loss: Loss, where: str) -> Iterator[Finding]:

@@ -87,13 +87,16 @@ class Evaluation:
         """When it is over: no metric of this stage, by the names of those of others, held something when it began."""
         for name, now in updates(self.model).items():
             before, stages = self.before.get(name, 0), [stage for stage, names in others.items() if name in names]
-            if stages and 0 < before < now and name not in self.calls.functions():
+            grew = name in self.updated or now > before
+            if stages and before and grew and name not in self.calls.functions():
                 yield Finding("stages", name, f"{name} held {before} updates of {stages[0]} when {self.stage} began")
             elif self.stage == "test" and "validation" in stages and name in self.updated:
                 yield Finding("stages", name, f"{name} is one object for validation and test", "check")
 
     def unchanged(self) -> Iterator[Finding]:
         """When it is over, and what was swapped is back: what training learns is as it was."""
+        if self.trainer.global_rank:  # DistributedDataParallel hands the buffers of the first process to the others
+            return
         now = kept(self.model)
         changed = [name for name, bits in self.state.items() if now.get(name, bits) != bits]
         changed = [name for name in changed if self.learnt is None or name in self.learnt]

@@ -42,7 +42,7 @@ def check_called(model: LightningModule) -> Iterator[Finding]:
 def check_empty(model: LightningModule) -> Iterator[Finding]:
     """A model without parameters may have them where nn.Module does not look. The optimizer would not say so."""
     if not any(True for _ in model.parameters()) and not is_overridden("configure_model", model):
-        for path in [path for path, value in hidden(model) if isinstance(value, nn.Parameter)][:1]:
+        for path in [path for path, value in hidden(model) if path and isinstance(value, nn.Parameter)][:1]:
             name = path.partition(".")[0]
             yield Finding("registered", name, f"the model has no parameters: its layers are in {name}, out of sight")
 
@@ -65,7 +65,7 @@ def check_registered(watch: StepWatch, losses: list[Tensor], at_start: list[Tens
             yield Finding("registered", path, what, "check", effect="it is trained, and not saved or moved to the GPU")
         elif path and (is_parameter or any(leaf is value for value in at_start)):
             yield Finding("registered", path, what, None if is_parameter else "check")
-        elif is_parameter and id(leaf) not in optimized and len(unknown) < len(ends):
+        elif is_parameter and path is None and id(leaf) not in optimized and len(unknown) < len(ends):
             yield Finding("registered", definition(watch.model, "forward"), what + ": it is made there", "check")
 
 
@@ -84,7 +84,7 @@ def leaves(loss: Tensor) -> Iterator[Tensor]:
 def hidden(model: nn.Module) -> Iterator[tuple[str, Any]]:
     """Yield path and value of the tensors and modules in plain attributes, and of the parameters in such modules.
 
-    A module in eval mode is left out: somebody keeps it aside, such as a teacher.
+    The path is empty for a module in eval mode: somebody keeps it aside, such as a teacher.
     """
     for name, module in model.named_modules():
         owned = [kind for kind in type(module).__mro__ if is_owners(source_file(kind))]
@@ -97,9 +97,10 @@ def values_in(value: Any, path: str, depth: int = 5) -> Iterator[tuple[str, Any]
     if isinstance(value, Tensor):
         yield path, value
     elif isinstance(value, nn.Module):
-        for m, inside in [(m, f"{path}.{name}".rstrip(".")) for name, m in value.named_modules() if m.training]:
+        for name, m in value.named_modules():
+            inside = f"{path}.{name}".rstrip(".") if m.training else ""
             yield inside, m
-            yield from ((f"{inside}.{name}", p) for name, p in m.named_parameters(recurse=False))
+            yield from ((inside and f"{inside}.{key}", p) for key, p in m.named_parameters(recurse=False))
     elif depth:
         items: Any = enumerate(value) if isinstance(value, list | tuple | set | frozenset | deque) else ()
         if isinstance(value, dict):

@@ -58,9 +58,12 @@ class TrainingChecks(Callback):
         if self.findings.answer == "skip" or not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
             self.detach(*(hook for hook in vars(TrainingChecks) if hook.startswith("on_")))
         elif stage == "fit":
-            self.findings.may_stop = trainer.ckpt_path is None
+            self.findings.may_stop = True
             self.num_classes = getattr(trainer.datamodule, "num_classes", None)
             self.report([*model.check_called(pl_module), *model.check_empty(pl_module)], "called")
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.findings.may_stop = trainer.ckpt_path is None  # known since the setup
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.at_start = [x for _, x in model.hidden(pl_module) if isinstance(x, Tensor)]
@@ -118,7 +121,7 @@ class TrainingChecks(Callback):
             self.report(model.check_schedules(trainer), "schedule")
             if self.num_classes and told.on_labels():
                 self.report(data.check_classes(trainer.train_dataloader, self.num_classes), "labels")
-            if self.checkpoint is None and trainer.ckpt_path is None:
+            if self.checkpoint is None and self.findings.may_stop:
                 self.report(calls.check_first_loss(told), "first_loss")
             self.report(evaluation.check_trial(trainer, pl_module, told), "independent")
 
@@ -183,12 +186,6 @@ class TrainingChecks(Callback):
         if self.evaluation is not None and not trainer.sanity_checking:
             self.report(self.evaluation.counts(), "metrics")
 
-    def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.evaluation is not None:
-            self.updated["the sanity check"] = {n for n, count in evaluation.updates(pl_module).items() if count}
-            self.report(self.evaluation.unchanged(), "unchanged")
-            self.evaluation = None
-
     def end_evaluation_within_epoch(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         self.end_evaluation(trainer, pl_module)
         self.detach("on_train_batch_start")
@@ -198,18 +195,28 @@ class TrainingChecks(Callback):
         done, self.evaluation = self.evaluation, None
         if done is None or not done.sizes:
             return
+        self.report(done.unchanged(), "unchanged")
+        if trainer.sanity_checking:
+            self.updated["the sanity check"] = {n for n, count in evaluation.updates(pl_module).items() if count}
+            return
         split, others = SPLITS[done.stage], {s: names for s, names in self.updated.items() if s != done.stage}
-        self.report([*done.unchanged(), *done.scores()], "unchanged", "metrics")
+        self.report(done.scores(), "metrics")
         self.report(done.shared(others if self.findings.may_stop else {}), "stages")  # a metric may be restored
         if not trainer.overfit_batches:
             found = list(data.check_samplers(done.loaders, split)) or self.passes[split].check(split)
             self.report([*found, *done.counted(split)])
         self.updated[done.stage], self.state = done.updated, evaluation.kept(pl_module)
+        self.updated.pop("the sanity check", None)
         self.num_evaluations[done.stage] += 1
         if self.num_evaluations[done.stage] == 2:
             self.detach(*(hook for hook in vars(TrainingChecks) if f"on_{done.stage}" in hook))
 
-    on_exception, on_train_epoch_end, teardown = stop, end_evaluation, end_evaluation
+    on_exception, on_sanity_check_end, on_train_epoch_end, teardown = (
+        stop,
+        end_evaluation,
+        end_evaluation,
+        end_evaluation,
+    )
     on_validation_start = on_test_start = start_evaluation
     on_validation_batch_start = on_test_batch_start = start_evaluation_batch
     on_validation_batch_end = on_test_batch_end = end_evaluation_batch
