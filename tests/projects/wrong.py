@@ -75,8 +75,6 @@ MODEL = [
         where="loss",
         name="config.LogitsForNLLLoss",
     ),
-    Wrong("outputs.Confident", rule="first_loss", check=True),
-    Wrong("outputs.OneClassPreferred", rule="first_loss", check=True),
 ]
 
 LOOP = [
@@ -169,9 +167,6 @@ LOOP = [
 ]
 
 DATA = [
-    Wrong(data="wrong.LabelsFromOne", rule="labels", where="train", check=True),
-    Wrong(data="wrong.ElevenClasses", rule="labels", where="train", check=True),
-    Wrong(data="wrong.ClassAbsentFromTrain", rule="labels", where="train", check=True),
     Wrong(data="wrong.UnknownLabels", rule="labels", where="train", check=True),
     Wrong("casts.FloatLabels", data="wrong.LabelsAsFloats", rule="labels", where="train", check=True),
     Wrong(data="wrong.PixelsUpTo255", rule="inputs", where="train", check=True),
@@ -181,7 +176,6 @@ DATA = [
     Wrong(data="wrong.ValFromTrain", rule="splits", where="val"),
     Wrong(data="wrong.TestIsVal", rule="splits", where="test"),
     Wrong(data="wrong.CopiesBeforeTheSplit", rule="splits", where="val", check=True),
-    Wrong(data="wrong.ValRowsDrawnByWeight", rule="splits", where="val"),
     Wrong(data="wrong.AnotherSplitEachTime", rule="splits", where="val"),
     Wrong(data="wrong.NotShuffled", rule="shuffling", where="train", check=True),
     Wrong(data="wrong.NotShuffledTensors", rule="shuffling", where="train", check=True),
@@ -242,7 +236,6 @@ DOCTOR = [
     Wrong("teaching.LabelsShuffled", rule="one_batch", doctor=True),
     Wrong("teaching.ImagesAveraged", rule="one_batch", doctor=True),
     Wrong("teaching.ImagesIgnored", rule="zero_inputs", doctor=True),
-    Wrong(data="wrong.LabelsOfOthers", rule="zero_inputs", doctor=True, check=True),
     Wrong("teaching.SeededByTheClock", rule="seed", doctor=True),
     Wrong("teaching.AlwaysTheSameSeed", data="wrong.OrderWithoutSeed", rule="seed", doctor=True),
 ]

@@ -1,6 +1,5 @@
 """What functions and modules are told in a step: losses, dropout, batch norm, backward; and what a loss is given."""
 
-import math
 import weakref
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -10,8 +9,6 @@ from lightning import LightningModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
-from torch.nn.parallel import DistributedDataParallel
-from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 from torchmetrics import Metric, MetricCollection
 
@@ -57,7 +54,7 @@ class Entry(NamedTuple):
     output: Any
 
 
-class CallWatch(TorchFunctionMode):
+class CallWatch(torch.overrides.TorchFunctionMode):
     """Sees the calls of torch's functions and of all modules between `start` and `stop`.
 
     Args:
@@ -80,11 +77,9 @@ class CallWatch(TorchFunctionMode):
     def start(self, batch: Any, *, functions: bool = True) -> None:
         """Watch the step of a batch; without `functions` only its modules."""
         self.batch, self.entry, self.num_entries, self.inputs = batch, None, 0, None
-        self.losses: list[Loss] = []
+        self.losses, self.stack = list[Loss](), list[nn.Module]()
         self.made: list[tuple[weakref.ref[Tensor], nn.Module]] = []
-        self.stack: list[nn.Module] = []
-        self.in_train: set[nn.Module] = set()  # that ran in train mode; in training, with gradients
-        self.in_eval: set[nn.Module] = set()
+        self.in_train, self.in_eval = set[nn.Module](), set[nn.Module]()  # that ran so; in training, with gradients
         if not self.is_compiled:
             self.handles = [register_module_forward_pre_hook(lambda module, args: self.stack.append(module))]
             self.handles += [register_module_forward_hook(self.after_call, with_kwargs=True)]
@@ -109,8 +104,8 @@ class CallWatch(TorchFunctionMode):
         elif torch.is_grad_enabled() or not self.model.training:
             (self.in_train if module.training else self.in_eval).add(module)
         # DistributedDataParallel calls the model, and that calls the step.
-        outside = 2 if self.stack and isinstance(self.stack[0], DistributedDataParallel) else 0
-        is_part = any(True for _ in module.parameters()) and not isinstance(module, DistributedDataParallel)
+        outside = 2 if self.stack and isinstance(self.stack[0], nn.parallel.DistributedDataParallel) else 0
+        is_part = any(True for _ in module.parameters()) and not isinstance(module, nn.parallel.DistributedDataParallel)
         if is_part and len(self.stack) == outside:
             again = self.entry and self.entry.args and args and args[0] is self.entry.args[0]  # the same samples
             self.num_entries += not again
@@ -194,14 +189,14 @@ def check_targets(loss: Loss, batch: Any) -> Iterator[Finding]:
             yield Finding("labels", "train", f"labels are {same[0].dtype}, not integers", None if certain else "check")
 
 
-def check_losses(calls: CallWatch, num_classes: int | None) -> Iterator[Finding]:
-    """A loss for classes takes logits, one for each class."""
+def check_losses(calls: CallWatch, num_classes: int) -> Iterator[Finding]:
+    """A loss for classes takes logits, one for each class, if their number is known: not 0."""
     for loss in calls.losses:
         if loss.function not in FOR_NUMBERS and loss.outputs.numel():
             yield from check_logits(loss, calls.maker(loss))
     columns = [loss.outputs.size(1) for loss in calls.losses if loss.for_classes]
-    more = num_classes is not None and any(loss.targets.ge(num_classes).any() for loss in calls.losses)
-    for loss in calls.on_labels()[: 0 if num_classes is None or num_classes in columns or more else 1]:
+    more = any(loss.targets.ge(num_classes).any() for loss in calls.losses)
+    for loss in calls.on_labels()[: 0 if num_classes in (0, *columns) or more else 1]:
         what = f"the model gives {columns[0]} logits for {num_classes} classes"
         yield Finding("num_classes", calls.maker(loss), what, None if min(columns) > num_classes else "check")
 
@@ -212,10 +207,7 @@ def check_logits(loss: Loss, where: str) -> Iterator[Finding]:
     sums = (outputs.exp() if loss.function is F.nll_loss else outputs).sum(dim=min(1, outputs.dim() - 1))
     activated = {"SoftmaxBackward": "softmax", "SigmoidBackward": "sigmoid"}.get(loss.made_by)
     if loss.function is F.nll_loss and bool(((sums - 1).abs() > 0.05).any()):
-        what, effect = (
-            "nll_loss is given no log-probabilities",
-            "it does not measure the probability of the right class",
-        )
+        what, effect = "nll_loss is given no log-probabilities", "it does not measure the probability of a class"
         remedy = "use cross_entropy on the logits, or log_softmax(logits, dim=1) before nll_loss"
         certain = activated or loss.made_by == "AddmmBackward"
         yield Finding("logits", loss.place, what, None if certain else "check", remedy, effect)
@@ -223,15 +215,6 @@ def check_logits(loss: Loss, where: str) -> Iterator[Finding]:
         yield Finding("logits", where, f"{loss.function.__name__} is given the output of {activated}")
     elif loss.function is F.cross_entropy and bool((outputs >= 0).all() and ((sums - 1).abs() < 1e-3).all()):
         yield Finding("logits", where, "cross_entropy is given numbers that look like probabilities", "check")
-
-
-def check_first_loss(calls: CallWatch) -> Iterator[Finding]:
-    """The first loss is not far above that of a guess; a head that scales its logits on purpose is left alone."""
-    for loss in [loss for loss in calls.on_labels()[:1] if loss.function is F.cross_entropy]:
-        value, classes = F.cross_entropy(loss.outputs.detach().float(), loss.targets).item(), loss.outputs.size(1)
-        if 1.5 * math.log(classes) + 0.5 < value < math.inf and loss.made_by not in ("MulBackward", "DivBackward"):
-            what = f"the first loss is {value:.2f}; a guess among {classes} classes has {math.log(classes):.2f}"
-            yield Finding("first_loss", calls.maker(loss), what)
 
 
 def check_backward(calls: CallWatch, losses: list[Tensor]) -> Iterator[Finding]:

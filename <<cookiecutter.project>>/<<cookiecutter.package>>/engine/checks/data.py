@@ -80,7 +80,7 @@ def rows_of(dataset: Any) -> tuple[Tensor, ...]:
     if isinstance(dataset, data.ConcatDataset):
         parts = [rows_of(part) for part in dataset.datasets]
         return tuple(map(torch.cat, zip(*parts, strict=True))) if len({len(part) for part in parts}) == 1 else ()
-    inner = getattr(dataset, "dataset", None)
+    inner: Any = getattr(dataset, "dataset", None)
     is_wrapper = hasattr(inner, "__len__") and hasattr(dataset, "__len__") and len(inner) == len(dataset)
     return rows_of(inner) if is_wrapper else ()
 
@@ -91,26 +91,13 @@ def served_rows(loaders: Any) -> tuple[Tensor, ...]:
     rows, sampler = rows_of(found[0].dataset) if len(found) == 1 else (), sampler_of(found[0]) if found else None
     if isinstance(sampler, data.SubsetRandomSampler):
         return tuple(x[torch.as_tensor(sampler.indices)] for x in rows)
-    if isinstance(sampler, data.WeightedRandomSampler):
-        return tuple(x[sampler.weights.nonzero().flatten()] for x in rows)
     return rows
-
-
-def check_classes(loaders: Any, num_classes: int) -> Iterator[Finding]:
-    """Each class has a sample in training."""
-    labels = (served_rows(loaders) or (torch.zeros(0),))[-1]
-    missing = sorted(set(range(max(num_classes, 2))) - set(labels.flatten().tolist()))
-    if labels.dim() == 1 and not labels.is_floating_point() and missing:
-        what = f"{len(missing)} of {num_classes} classes have no sample in train: {', '.join(map(str, missing[:10]))}"
-        what += "; the labels seem to count from 1" if missing == [0] else ""
-        remedy = "number the classes from 0, split each in proportion, or lower num_classes of the data"
-        yield Finding("labels", "train", what, "check", remedy, "the model would never predict them")
 
 
 def check_splits(loaders: dict[str, Any]) -> Iterator[Finding]:
     """No sample that lies in memory is in two splits; a few equal ones may be others."""
-    rows = {split: served_rows(given) for split, given in loaders.items()}
-    rows = {split: x for split, x in rows.items() if x and x[0].nbytes <= MAX_BYTES and x[0][0].numel() > 1}
+    held = ((split, served_rows(given)) for split, given in loaders.items())
+    rows = {split: x for split, x in held if x and x[0].nbytes <= MAX_BYTES and x[0][0].numel() > 1}
     hashes = {split: row_hashes(x) for split, x in rows.items()}
     for one, other in combinations(hashes, 2):
         theirs = set(hashes[one])
@@ -140,9 +127,7 @@ class Passes:
         self.passes += [[]] if batch_idx == 0 else []
         inputs = next((x for x in tree_leaves(batch) if isinstance(x, Tensor)), torch.zeros(0))
         if self.passes and inputs.numel() and batch_idx < NUM_BATCHES:
-            flat = inputs.detach().flatten()
-            flat = flat[:: max(1, len(flat) // 4096)].double().nan_to_num()
-            self.passes[-1].append(float((flat * (torch.arange(len(flat), device=flat.device) % 1009 + 1)).sum()))
+            self.passes[-1].append(float(inputs.detach().double().nan_to_num().sum()))
 
     def check(self, split: str) -> Iterator[Finding]:
         """Compare the last pass with the one before."""

@@ -10,9 +10,7 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
-from torch.nn.parameter import is_lazy
-from torch.optim.swa_utils import AveragedModel
+from torch.nn import functional as F
 from torch.utils._pytree import tree_leaves, tree_map
 from torchmetrics import Metric
 from torchmetrics.functional import classification
@@ -25,7 +23,6 @@ from <<cookiecutter.package>>.engine.checks.steps import checksums
 
 SCORES = {"acc": "accuracy", "accuracy": "accuracy", "f1": "f1_score", "precision": "precision", "recall": "recall"}
 MOST = 10**7  # logits that are kept, to compute scores again
-FEW = 8  # samples of a trial
 
 
 def updates(model: LightningModule) -> dict[str, int]:
@@ -35,8 +32,12 @@ def updates(model: LightningModule) -> dict[str, int]:
 
 def kept(model: LightningModule) -> dict[str, int]:
     """Return a checksum of all that a checkpoint keeps, metrics and averaged models aside."""
-    aside = tuple(f"{name}." for name, m in model.named_modules() if isinstance(m, AveragedModel | Metric))
-    return checksums((n, x) for n, x in model.state_dict().items() if not n.startswith(aside) and not is_lazy(x))
+    aside = tuple(
+        f"{name}." for name, m in model.named_modules() if isinstance(m, torch.optim.swa_utils.AveragedModel | Metric)
+    )
+    return checksums(
+        (n, x) for n, x in model.state_dict().items() if not n.startswith(aside) and not nn.parameter.is_lazy(x)
+    )
 
 
 class Evaluation:
@@ -101,23 +102,21 @@ class Evaluation:
         changed = [name for name, bits in self.state.items() if now.get(name, bits) != bits]
         changed = [name for name in changed if self.learnt is None or name in self.learnt]
         if changed and not self.calls.batch_statistics:
-            yield Finding(
-                "unchanged", changed[0], f"{changed[0]} ({len(changed)} in all) has changed during {self.stage}"
-            )
+            what = f"{changed[0]} ({len(changed)} in all) has changed during {self.stage}"
+            yield Finding("unchanged", changed[0], what)
 
     def scores(self) -> Iterator[Finding]:
         """What is logged as accuracy or loss is that of the whole split."""
-        logits, labels = (torch.cat(column) for column in zip(*self.rows, strict=True)) if self.rows else (None, None)
-        known = logits is not None and self.classifies and 1 < len(self.rows) == len(self.sizes)
-        if not known or self.trainer.world_size > 1 or not 3 <= logits.size(1) > labels.max() >= labels.min() >= 0:
+        if not self.classifies or not 1 < len(self.rows) == len(self.sizes) or self.trainer.world_size > 1:
+            return
+        logits, labels = (torch.cat(column) for column in zip(*self.rows, strict=True))
+        if not 3 <= logits.size(1) > labels.max() >= labels.min() >= 0:
             return
         where = definition(self.model, f"{self.stage}_step")
-        options = next((loss.options for loss in self.losses if loss.function is cross_entropy), {})
-        losses, sizes = (
-            torch.stack([cross_entropy(x, y, **options) for x, y in self.rows]).cpu(),
-            torch.tensor(self.sizes),
-        )
-        by_batch, right = losses.mean().item(), (losses * sizes).sum().item() / sum(self.sizes)
+        options = next((loss.options for loss in self.losses if loss.function is F.cross_entropy), {})
+        losses = [F.cross_entropy(x, y, **options).item() for x, y in self.rows]
+        by_batch = sum(losses) / len(losses)
+        right = sum(loss * size for loss, size in zip(losses, self.sizes, strict=True)) / sum(self.sizes)
         for name, metric in self.trainer.callback_metrics.items():
             words = name.lower().replace("/", "_").replace("-", "_").split("_")
             if metric.numel() != 1 or "train" in words or "best" in words:
@@ -135,14 +134,10 @@ class Evaluation:
     def counted(self, split: str) -> Iterator[Finding]:
         """Every sample of the split is evaluated."""
         limit = self.trainer.limit_test_batches if self.stage == "test" else self.trainer.limit_val_batches
-        dataset = (
-            self.loaders[0].dataset
-            if isinstance(limit, float) and len(self.loaders) == self.trainer.world_size == limit
-            else None
-        )
-        missing = len(dataset) - sum(self.sizes) if hasattr(dataset, "__len__") and any(self.sizes) else 0
-        if missing > 0:
-            what = f"{missing} of the {len(dataset)} samples of {split} are left out"
+        is_whole = isinstance(limit, float) and len(self.loaders) == self.trainer.world_size == limit
+        dataset: Any = self.loaders[0].dataset if is_whole and any(self.sizes) else None
+        if hasattr(dataset, "__len__") and len(dataset) > sum(self.sizes):
+            what = f"{len(dataset) - sum(self.sizes)} of the {len(dataset)} samples of {split} are left out"
             yield Finding("metrics", split, what, remedy="set drop_last=False for its loader")
 
 
@@ -161,10 +156,8 @@ def check_eval_mode(model: LightningModule, calls: CallWatch, stage: str) -> Ite
         yield Finding("eval_mode", where or calls.dropped, f"dropout drops during {stage}")
     if calls.with_gradients and not calls.differentiates:
         effect, remedy = "evaluation takes several times the memory", "leave out enable_grad and set_grad_enabled"
-        where = definition(model, f"{stage}_step")
-        yield Finding(
-            "eval_mode", where, f"gradients are on during {stage}: {calls.with_gradients}", None, remedy, effect
-        )
+        what, where = f"gradients are on during {stage}: {calls.with_gradients}", definition(model, f"{stage}_step")
+        yield Finding("eval_mode", where, what, None, remedy, effect)
 
 
 def check_trial(trainer: Trainer, model: LightningModule, calls: CallWatch) -> list[Finding]:
@@ -173,13 +166,8 @@ def check_trial(trainer: Trainer, model: LightningModule, calls: CallWatch) -> l
     tensors = [x for x in tree_leaves((entry.args, entry.kwargs)) if isinstance(x, Tensor)]
     rows = {len(x) if x.dim() else 0 for x in tensors}
     if len(rows) == 1 and rows.pop() > 3 and sum(x.is_floating_point() for x in tensors) < 2:  # two it may compare
-        # A module may not like such a batch, and that is no fault of it.
-        with (
-            isolate_rng(),
-            suppress(Exception),
-            undisturbed(model, entry.module),
-            trainer.precision_plugin.forward_context(),
-        ):
+        precision = trainer.precision_plugin.forward_context()
+        with isolate_rng(), suppress(Exception), undisturbed(model, entry.module), precision:  # it may not like few
             return list(trial(model, entry, judges=calls.judges()))
     return []
 
@@ -190,7 +178,7 @@ def trial(model: LightningModule, entry: Entry, *, judges: bool) -> Iterator[Fin
     parts: list[tuple[nn.Module, Any, Any]] = []  # modules, what they are given and what they put out
 
     def few(x: Any) -> Any:
-        x = x[:FEW].detach().clone() if isinstance(x, Tensor) else x
+        x = x[:8].detach().clone() if isinstance(x, Tensor) else x
         inputs.extend([x.requires_grad_()] if isinstance(x, Tensor) and x.is_floating_point() else [])
         return x
 

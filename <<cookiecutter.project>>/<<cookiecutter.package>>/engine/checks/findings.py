@@ -20,11 +20,8 @@ from torch import nn
 from <<cookiecutter.package>>.engine.checks.rules import RULES
 from <<cookiecutter.package>>.engine.errors import ConfigError, RuleBroken
 
-ANSWERS = ("error", "warn", "skip")
-
 # What is not the owner's code.
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
-CHECKS = str(Path(__file__).parent)
 ENGINE = str(Path(__file__).parent.parent)
 
 
@@ -63,11 +60,8 @@ class Finding:
     def __str__(self) -> str:
         row, entry = RULES[self.rule], f"{self.rule}:{self.name}"
         return (
-            f"{self.verdict}: {self.what}\n"
-            f"  rule    {row.title}\n"
-            f"  where   {self.where}\n"
-            f"  effect  {self.effect}\n"
-            f"  remedy  {self.remedy}\n"
+            f"{self.verdict}: {self.what}\n  rule    {row.title}\n  where   {self.where}\n"
+            f"  effect  {self.effect}\n  remedy  {self.remedy}\n"
             f"  meant?  intended: [{entry}] in configs/train.yaml, or 'intended=[{entry}]' on the command line\n"
             f"  more    README.md#{row.section}"
         )
@@ -85,6 +79,7 @@ class Findings:
         may_stop: False, for a run that continues and for an evaluation alone, makes each finding a check.
         found: all findings that are not intended, each once.
         looked: the rules that applied and were looked at.
+        outcomes: what was found, as plain data.
     """
 
     answer: str = "error"
@@ -93,21 +88,13 @@ class Findings:
     may_stop: bool = True
     found: list[Finding] = field(default_factory=list)
     looked: set[str] = field(default_factory=set)
+    outcomes: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if self.answer not in ANSWERS:
-            raise ConfigError(f"checks must be one of {', '.join(ANSWERS)}, got {self.answer!r}")
         if not isinstance(self.intended, list):
             raise ConfigError(f"intended must be a list, as intended=[order], got {self.intended!r}")
-        for entry in [entry for entry in self.intended if str(entry).partition(":")[0] not in RULES]:
-            raise ConfigError(
-                f"intended must name rules, as rule or rule:where, got {entry!r}. Rules: {', '.join(RULES)}"
-            )
-
-    @property
-    def outcomes(self) -> list[dict[str, str]]:
-        """What was found, as plain data."""
-        return [{key: vars(f)[key] for key in ("rule", "where", "what", "verdict")} for f in self.found]
+        if unknown := [entry for entry in self.intended if str(entry).partition(":")[0] not in RULES]:
+            raise ConfigError(f"intended must hold rule or rule:where, got {unknown[0]!r}. Rules: {', '.join(RULES)}")
 
     def report(self, findings: Iterable[Finding], *looked: str) -> None:
         """Raise, print or keep those findings that are not intended and not reported yet.
@@ -123,12 +110,11 @@ class Findings:
         wrong = []
         for finding in findings:
             finding = finding.complete(may_stop=self.may_stop)
-            same = [
-                f for f in self.found if (f.rule, f.name, f.verdict) == (finding.rule, finding.name, finding.verdict)
-            ]
-            if same or self.is_intended(finding):
+            found = {(other.rule, other.name, other.verdict) for other in self.found}
+            if (finding.rule, finding.name, finding.verdict) in found or self.is_intended(finding):
                 continue
             self.found.append(finding)
+            self.outcomes.append({key: vars(finding)[key] for key in ("rule", "where", "what", "verdict")})
             if finding.verdict == "wrong" and self.answer == "error":
                 wrong.append(str(finding))
             elif not self.keep and rank_zero_only.rank == 0:
@@ -163,7 +149,7 @@ def running() -> str:
         code = frame.f_code
         if is_owners(code.co_filename):
             return place(code.co_qualname, code.co_filename, line)
-        if code.co_filename.startswith(ENGINE) and not code.co_filename.startswith(CHECKS):
+        if code.co_filename.startswith(ENGINE) and not code.co_filename.startswith(str(Path(__file__).parent)):
             return ""
     return ""
 
@@ -182,6 +168,8 @@ def calls_of(model: nn.Module, method: str) -> Iterator[tuple[str, ast.Call]]:
     kinds = dict.fromkeys(kind for m in model.modules() for kind in type(m).__mro__)
     for kind in [kind for kind in kinds if is_owners(source_file(kind))]:
         with suppress(OSError, TypeError, SyntaxError):  # a class that was made by a function has no source
+            if f".{method}(" not in Path(source_file(kind)).read_text():
+                continue
             lines, first = inspect.getsourcelines(kind)
             for function in ast.parse(dedent("".join(lines))).body[0].body:  # type: ignore[attr-defined]
                 for node in ast.walk(function):

@@ -34,8 +34,7 @@ def check_called(model: LightningModule) -> Iterator[Finding]:
     for where, call in calls_of(model, "forward"):
         receiver: Any = getattr(call.func, "value", None)
         is_super = isinstance(receiver, ast.Call) and getattr(receiver.func, "id", "") == "super"
-        of_parent = bool(call.args) and getattr(call.args[0], "id", "") == "self"  # Parent.forward(self, x)
-        if not is_super and not of_parent:
+        if not is_super:
             yield Finding("called", where, f"{ast.unparse(call.func)} is called directly")
 
 
@@ -164,15 +163,14 @@ def check_stepped(trainer: Trainer, before: list[Any]) -> Iterator[Finding]:
             remedy = "call self.lr_schedulers().step() in training_step or in on_train_epoch_end"
             yield Finding("schedule", schedule_place(trainer), what, "check", remedy)
         elif made > 0 and epochs > 0 and batches < math.inf:
-            yield from check_length(
-                config.scheduler, made * epochs, epochs * (1 if made > 1 else int(batches)), trainer
-            )
+            other = epochs * (1 if made > 1 else int(batches))
+            yield from check_length(config.scheduler, made * epochs, other, trainer)
 
 
 def check_length(scheduler: Any, makes: int, other: int, trainer: Trainer) -> Iterator[Finding]:
     """Compare a scheduler's length with the steps it makes in a run, and would make at the other interval."""
     name = LENGTHS.get(type(scheduler), "")
-    length = getattr(scheduler, name, 0)
+    length: Any = getattr(scheduler, name, 0)
     length = max(length, default=0) if name == "milestones" else length
     mixed_up = 0.9 * other <= length <= 1.1 * other and not 0.25 <= length / max(makes, 1) <= 4
     once = isinstance(scheduler, lrs.OneCycleLR | lrs.CosineAnnealingLR)

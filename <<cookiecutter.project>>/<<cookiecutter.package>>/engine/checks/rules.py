@@ -52,8 +52,6 @@ RULES = {
         "it stays as it was initialised", "use it without detach, no_grad, numpy or rounding, or remove it"),
     "weights": Rule("wrong", "the-loop", "steps.py", "the weights change when the optimizer steps",
         "nothing is learnt", "look for a learning rate near 0, and for code that puts old weights back"),
-    "first_loss": Rule("check", "the-loop", "calls.py", "the first loss is that of a model that knows nothing yet",
-        "the first steps only undo a bad start", "initialise the last layer with smaller weights"),
     "schedule": Rule("wrong", "the-loop", "model.py", "the scheduler steps as often as it was built for",
         "the learning rate follows a part of its schedule",
         "set its `interval` to what its length counts: step or epoch"),

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor
-from torch.nn.parameter import is_lazy
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from <<cookiecutter.package>>.engine.checks.findings import Finding, calls_of, definition, running
@@ -74,7 +73,7 @@ class StepWatch:
         self.stepping.clear()
         self.names = {id(p): name for name, p in self.model.named_parameters()}
         for p in [*self.model.parameters(), *(p for record in self.records for p in record.members)]:
-            if p.requires_grad and not is_lazy(p) and id(p) not in self.hooked:
+            if p.requires_grad and not torch.nn.parameter.is_lazy(p) and id(p) not in self.hooked:
                 self.hooked[id(p)] = p
                 self.handles.append(p.register_hook(partial(self.before_gradient, p)))
                 self.handles.append(p.register_post_accumulate_grad_hook(self.after_gradient))
@@ -167,7 +166,12 @@ def checksums(tensors: Any) -> dict[str, int]:
     sums = {}
     for name, tensor in tensors:
         sums[name] = 0
-        if not is_lazy(tensor) and tensor.layout == torch.strided and tensor.numel() and not tensor.is_meta:
+        if (
+            not torch.nn.parameter.is_lazy(tensor)
+            and tensor.layout == torch.strided
+            and tensor.numel()
+            and not tensor.is_meta
+        ):
             tensor = torch.view_as_real(tensor.detach()) if tensor.is_complex() else tensor.detach()
             bits = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
             sums[name] = int(tensor.view(bits).sum(dtype=torch.int64))
@@ -218,13 +222,9 @@ def check_optimizers(watch: StepWatch) -> Iterator[Finding]:
         what += f", which holds {gone} tensors that are no parameters of the model" if gone else ""
         yield Finding("optimizer", name, what, None if by_half or gone else "check")
     twice = [name for key, name in names.items() if sum(group.count(key) for group in groups) > 1]
-    if twice and any(
-        record.shares or len(set(group)) < len(group) for record, group in zip(watch.records, groups, strict=True)
-    ):
-        remedy = "give each parameter to one optimizer, once"
-        yield Finding(
-            "optimizer", twice[0], f"{twice[0]} is in the optimizers twice", "check", remedy, "it moves twice"
-        )
+    if twice and (any(len(set(group)) < len(group) for group in groups) or any(r.shares for r in watch.records)):
+        what, remedy = f"{twice[0]} is in the optimizers twice", "give each parameter to one optimizer, once"
+        yield Finding("optimizer", twice[0], what, "check", remedy, "it moves twice")
 
 
 def check_gradients(watch: StepWatch, *, last: bool) -> Iterator[Finding]:

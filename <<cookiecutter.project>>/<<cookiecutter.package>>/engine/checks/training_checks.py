@@ -27,15 +27,14 @@ class TrainingChecks(Callback):
     Args:
         answer: error stops the run at a broken rule, warn says so and goes on, skip does not look.
         intended: `rule` or `rule:where` of what is meant to be so.
-        checkpoint: weights that training starts from, if any; the first loss then says nothing.
 
     Raises:
         RuleBroken: a rule is broken. Never in a run that continues, or that only evaluates.
     """
 
-    def __init__(self, answer: str = "error", intended: list[str] | None = None, checkpoint: str | None = None) -> None:
+    def __init__(self, answer: str = "error", intended: list[str] | None = None) -> None:
         self.findings = Findings(answer, [] if intended is None else intended, may_stop=False)
-        self.report, self.checkpoint = self.findings.report, checkpoint
+        self.report, self.outcomes = self.findings.report, self.findings.outcomes
         self.calls: calls.CallWatch | None = None
         self.steps: steps.StepWatch | None = None
         self.evaluation: evaluation.Evaluation | None = None
@@ -45,21 +44,15 @@ class TrainingChecks(Callback):
         self.state: dict[str, int] = {}  # of the model when training began, or went on after an evaluation
         self.learnt: set[str] | None = None  # names in it that training changes
 
-    @property
-    def outcomes(self) -> list[dict[str, str]]:
-        """What was found, as plain data."""
-        return self.findings.outcomes
-
     def detach(self, *hooks: str) -> None:
-        for hook in hooks:
-            setattr(self, hook, None)
+        vars(self).update(dict.fromkeys(hooks))
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self.findings.answer == "skip" or not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
             self.detach(*(hook for hook in vars(TrainingChecks) if hook.startswith("on_")))
         elif stage == "fit":
             self.findings.may_stop = True
-            self.num_classes = getattr(trainer.datamodule, "num_classes", None)
+            self.num_classes = getattr(trainer.datamodule, "num_classes", None) or 0
             self.report([*model.check_called(pl_module), *model.check_empty(pl_module)], "called")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -105,7 +98,7 @@ class TrainingChecks(Callback):
             if self.steps.batch <= ENOUGH:
                 self.report(model.check_registered(self.steps, losses, self.at_start), "registered", "loss")
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *batch: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any) -> None:
         watch, told = self.steps, self.calls
         if watch is None or told is None:
             return
@@ -119,10 +112,6 @@ class TrainingChecks(Callback):
         if watch.batch == 1 and trainer.current_epoch == self.first_epoch:
             self.report(data.check_inputs(told.inputs, told.batch, "train"), "inputs")
             self.report(model.check_schedules(trainer), "schedule")
-            if self.num_classes and told.on_labels():
-                self.report(data.check_classes(trainer.train_dataloader, self.num_classes), "labels")
-            if self.checkpoint is None and self.findings.may_stop:
-                self.report(calls.check_first_loss(told), "first_loss")
             self.report(evaluation.check_trial(trainer, pl_module, told), "independent")
 
     def judge(self, trainer: Trainer, pl_module: LightningModule, *, ended: bool = False) -> None:
@@ -149,7 +138,7 @@ class TrainingChecks(Callback):
         self.judge(trainer, pl_module, ended=True)
         self.stop()
 
-    def stop(self, *_: Any) -> None:
+    def stop(self, *args: Any, **kwargs: Any) -> None:
         for watch in (self.calls, self.steps, self.evaluation and self.evaluation.calls):
             if watch is not None:
                 watch.stop()
@@ -168,19 +157,17 @@ class TrainingChecks(Callback):
         stage = "test" if trainer.testing else "validation"
         self.evaluation = evaluation.Evaluation(trainer, loaders, stage, self.learnt)
 
-    def start_evaluation_batch(self, trainer: Trainer, pl_module: LightningModule, batch: Any, *index: int) -> None:
+    def start_evaluation_batch(self, *args: Any, **kwargs: Any) -> None:
         if self.evaluation is not None:
-            self.evaluation.start_batch(batch)
+            self.evaluation.start_batch(args[2])
 
-    def end_evaluation_batch(
-        self, trainer: Trainer, pl_module: LightningModule, _: Any, batch: Any, batch_idx: int, loader_idx: int = 0
-    ) -> None:
-        now = self.evaluation
+    def end_evaluation_batch(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        now, (_, _, batch, *index) = self.evaluation, args
         if now is not None:
             self.report(list(now.end_batch(batch)), "eval_mode")
-            if not trainer.sanity_checking and loader_idx == 0:
+            if not trainer.sanity_checking and not any(index[1:]):  # of the first loader
                 entry = now.calls.entry if now.classifies and now.rows else None  # noise may be added in a step
-                self.passes[SPLITS[now.stage]].see((entry.args, entry.kwargs) if entry else batch, batch_idx)
+                self.passes[SPLITS[now.stage]].see((entry.args, entry.kwargs) if entry else batch, index[0])
 
     def end_evaluation_epoch(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.evaluation is not None and not trainer.sanity_checking:
@@ -211,12 +198,8 @@ class TrainingChecks(Callback):
         if self.num_evaluations[done.stage] == 2:
             self.detach(*(hook for hook in vars(TrainingChecks) if f"on_{done.stage}" in hook))
 
-    on_exception, on_sanity_check_end, on_train_epoch_end, teardown = (
-        stop,
-        end_evaluation,
-        end_evaluation,
-        end_evaluation,
-    )
+    on_exception = stop
+    on_sanity_check_end = on_train_epoch_end = teardown = end_evaluation
     on_validation_start = on_test_start = start_evaluation
     on_validation_batch_start = on_test_batch_start = start_evaluation_batch
     on_validation_batch_end = on_test_batch_end = end_evaluation_batch

@@ -1,10 +1,8 @@
 """What takes a pass over the data: samples in two splits, augmentation, and where the time goes."""
 
-import os
 import time
 from collections.abc import Iterator
 from itertools import combinations, islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +23,7 @@ COPIES = 8  # of one sample in a batch, and batches, by which augmentation is ju
 
 
 def check_splits(data: LightningDataModule) -> Iterator[Finding]:
-    """No sample is in two splits, by the content of files, of rows in memory, or of what a dataset returns."""
+    """No sample is in two splits, by the content of rows in memory, or of what a dataset returns."""
     names, deadline = {}, time.perf_counter() + SECONDS
     for split in ("train", "val", "test"):
         name = f"{split}_dataloader"
@@ -43,7 +41,7 @@ def check_splits(data: LightningDataModule) -> Iterator[Finding]:
 
 
 def names_of(loader: DataLoader, deadline: float) -> list[tuple[int, str]]:
-    """Return a hash of each sample that a loader serves, and its name: its file, or its row."""
+    """Return a hash of each sample that a loader serves, and its row."""
     if isinstance(loader.dataset, IterableDataset):
         return []
     if held := served_rows(loader):
@@ -53,20 +51,8 @@ def names_of(loader: DataLoader, deadline: float) -> list[tuple[int, str]]:
     rows = names = np.unique(np.concatenate(list(map(np.ravel, islice(order, len(dataset))))))
     while isinstance(inner := getattr(dataset, "dataset", None), Dataset):  # below subsets and wrappers
         rows, dataset = np.asarray(dataset.indices)[rows] if isinstance(dataset, Subset) else rows, inner
-    files, found = files_of(dataset), []
-    for row, name in zip(rows.tolist(), names.tolist(), strict=True):
-        if time.perf_counter() > deadline:
-            break
-        key = hash(Path(files[row]).read_bytes()) if files else digest(dataset[row])
-        found.append((key, files[row] if files else str(name)))
-    return found
-
-
-def files_of(dataset: Any) -> list[str]:
-    """Return the file of each sample, if a dataset lists them, as torchvision's ImageFolder does."""
-    lists = [values for values in getattr(dataset, "__dict__", {}).values() if isinstance(values, list)]
-    lists = [[str(value[0] if isinstance(value, tuple) else value) for value in values] for values in lists]
-    return next((files for files in lists if len(files) == len(dataset) and os.path.isfile(files[0])), [])
+    pairs = zip(rows.tolist(), names.tolist(), strict=True)
+    return [(digest(dataset[row]), str(name)) for row, name in pairs if time.perf_counter() < deadline]
 
 
 def digest(sample: Any) -> int:
@@ -111,9 +97,8 @@ def check_speed(cfg: DictConfig, data: LightningDataModule, facts: dict[str, Any
         yield Finding("speed", "data", what, remedy="raise data.num_workers, or do less for each sample")
     if one_thread < 0.8 * loop:
         what = f"one thread is faster than {threads}: a batch takes {one_thread:.3g} ms, and {loop:.3g} ms with all"
-        yield Finding(
-            "speed", "threads", what, None, "set threads: 1 in configs/train.yaml", "threads wait for each other"
-        )
+        remedy, effect = "set threads: 1 in configs/train.yaml", "threads wait for each other"
+        yield Finding("speed", "threads", what, None, remedy, effect)
     text = f"{verdict}: {loop:.3g} ms a batch, {load:.3g} to load it, {step:.3g} to train on it; threads: {threads}"
     facts |= {"verdict": verdict, "text": text, "loader": load, "loop": loop, "step": step, "threads": threads}
 

@@ -35,8 +35,7 @@ class Report:
         """Run a check of the doctor's own; where what it tries is refused, its rule is not applicable and says why."""
         say(f"looking at {rule} ...")
         try:
-            for finding in check():
-                self.findings.report([finding])
+            self.findings.report(check())
             self.findings.looked.add(rule)
         except Exception as error:  # noqa: BLE001  a project may refuse zeros, copies of a batch, a part of its data
             self.reasons[rule] = str(error).partition("\n")[0]
@@ -51,8 +50,8 @@ class Report:
         lines, status = [""], {name: self.status(name) for name in RULES}
         for name, rule in RULES.items():
             text = self.speed["text"] if self.speed and name == "speed" else rule.title
-            reason = f" ({self.reasons[name]})" if name in self.reasons else ""
-            lines.append(f"{status[name]:<16}{name:<14}{text}{reason}")
+            text += f" ({self.reasons[name]})" if name in self.reasons else ""
+            lines.append(f"{status[name]:<16}{name:<14}{text}")
             lines += [indent(str(finding), " " * 4) for finding in self.findings.found if finding.rule == name]
         count = list(status.values()).count
         lines.append(f"\n{count('wrong')} wrong, {count('check')} to check, {count('ok')} ok; doctor.json has it all")
