@@ -89,8 +89,7 @@ def served_rows(loaders: Any) -> tuple[Tensor, ...]:
     """Return the tensors whose rows the loader of a split can serve, if it is one and they lie in memory."""
     found = loaders_of(loaders)
     sampler = sampler_of(found[0]) if found else None
-    is_known = len(found) == 1 and not isinstance(sampler, data.WeightedRandomSampler)  # a weight may leave rows out
-    rows = rows_of(found[0].dataset) if is_known else ()
+    rows = rows_of(found[0].dataset) if len(found) == 1 and not isinstance(sampler, data.WeightedRandomSampler) else ()
     if isinstance(sampler, data.SubsetRandomSampler):
         return tuple(x[torch.as_tensor(sampler.indices)] for x in rows)
     return rows
