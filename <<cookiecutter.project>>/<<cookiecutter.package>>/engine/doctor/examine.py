@@ -103,9 +103,8 @@ def check_best(cfg: DictConfig, data: LightningDataModule, trainer: Trainer) -> 
 
 def check_build(accelerator: str) -> Iterator[Finding]:
     """Torch can use the GPU of the machine; not to use it on purpose, or one inside an AMD processor, is a `check`."""
-    gpu = next(
-        (gpu for file, gpu in {"/dev/nvidia0": "NVIDIA", "/dev/kfd": "AMD"}.items() if Path(file).exists()), None
-    )
+    gpus = {"/dev/nvidia0": "NVIDIA", "/dev/kfd": "AMD"}
+    gpu = next((gpu for file, gpu in gpus.items() if Path(file).exists()), None)
     if gpu and not torch.accelerator.is_available():
         may_be_meant = accelerator == "cpu" or gpu == "AMD" or "CUDA_VISIBLE_DEVICES" in os.environ
         what = f"the machine has an {gpu} GPU, and torch {torch.__version__} cannot use it"
