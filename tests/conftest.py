@@ -1,15 +1,20 @@
 """Generate projects, and run their scripts as a user would."""
 
+import atexit
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 from cookiecutter.main import cookiecutter
+from projects.project import add_sources
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers share two cores
 TEMPLATE = Path(__file__).parent.parent
@@ -18,6 +23,24 @@ TEMPLATE = Path(__file__).parent.parent
 def generate(output_dir: Path, **answers: str) -> Path:
     """Generate a project from the working tree and return its folder."""
     return Path(cookiecutter(str(TEMPLATE), no_input=True, extra_context=answers, output_dir=str(output_dir)))
+
+
+# The one project whose package the tests import: a process can import only one my_project. With images and tables, and
+# with the models and data of projects/.
+FOLDER = tempfile.mkdtemp(prefix="my-project-")
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
+PROJECT = generate(Path(FOLDER), data="both")
+add_sources(PROJECT)
+sys.path += [str(PROJECT), str(PROJECT / "tests")]  # behind all else: it has a conftest.py and a tests/ too
+
+# The fixtures of its own tests. Hydra keeps one folder of configs for a process: whoever composes, does it with these.
+spec = spec_from_file_location("project_fixtures", PROJECT / "tests" / "conftest.py")
+assert spec is not None
+assert spec.loader is not None
+project_fixtures = module_from_spec(spec)
+spec.loader.exec_module(project_fixtures)
+compose_config, choose = project_fixtures.compose_config, project_fixtures.choose
+summary_of = project_fixtures.summary_of
 
 
 @pytest.fixture(scope="session")
@@ -106,20 +129,3 @@ def run_scripts(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[
         ]
 
     return run
-
-
-@pytest.fixture(scope="module", autouse=True)
-def packages_apart(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Keep the package that a module imports from a project of its own apart from the one that machinery/ has imported."""
-    if "machinery" in request.path.parts:
-        yield
-        return
-    kept = {name: sys.modules.pop(name) for name in package_names()}
-    yield
-    for name in package_names():
-        del sys.modules[name]
-    sys.modules.update(kept)
-
-
-def package_names() -> list[str]:
-    return [name for name in sys.modules if name.partition(".")[0] == "my_project"]

@@ -1,16 +1,14 @@
 """Every project that trains wrong is found, with the right message and place; no healthy one is stopped."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import generate
-from hydra import compose, initialize_config_dir
+from conftest import PROJECT
 from omegaconf import DictConfig
 from projects.healthy import HEALTHY
-from projects.project import Project, Wrong, add_sources
+from projects.project import Project, Wrong
 from projects.unseen import UNSEEN
 from projects.wrong import WRONG
 
@@ -25,21 +23,16 @@ def every(projects: list[Any]) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def configure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Configure]:
-    """Return a function that composes the config of a project; they share one generated folder, and this process."""
-    folder = generate(tmp_path_factory.mktemp("checks"))
-    add_sources(folder)
-    with pytest.MonkeyPatch.context() as patch, initialize_config_dir(str(folder / "configs"), version_base="1.3"):
-        patch.syspath_prepend(str(folder))
-        patch.chdir(folder)
+def configure(compose_config: Callable[..., DictConfig]) -> Iterator[Configure]:
+    """Return a function that composes the config of a project; all share this process, and runs/ of one folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(PROJECT)
 
         def configured(project: Project, *overrides: str, checks: str = "error") -> DictConfig:
             os.environ.pop("MY_PROJECT_RUN_NAME", None)  # of the run before
-            return compose("train", overrides=[*project.command_line, f"checks={checks}", *overrides])
+            return compose_config("runs_dir=runs", *project.command_line, f"checks={checks}", *overrides)
 
         yield configured
-    for name in [name for name in sys.modules if name.partition(".")[0] == "my_project"]:
-        del sys.modules[name]
 
 
 def train(cfg: DictConfig) -> str | None:

@@ -2,17 +2,14 @@
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
-from conftest import generate
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from projects.healthy import HEALTHY_PATIENTS
-from projects.project import MANUAL, Project, add_sources
+from projects.project import MANUAL, Project
 from projects.wrong import SLOW, WRONG
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -36,23 +33,18 @@ def every(projects: list[Any]) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def configure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., DictConfig]]:
-    """Return a function that composes the config of a project; they share one generated folder, and this process."""
-    folder = generate(tmp_path_factory.mktemp("doctor"))
-    add_sources(folder)
-    with pytest.MonkeyPatch.context() as patch, initialize_config_dir(str(folder / "configs"), version_base="1.3"):
-        patch.syspath_prepend(str(folder))
+def configure(compose_config: Callable[..., DictConfig]) -> Iterator[Callable[..., DictConfig]]:
+    """Return a function that composes the config of a project; all share this process."""
+    with pytest.MonkeyPatch.context() as patch:
         from my_project.engine.doctor import training
 
         patch.setattr(training, "SECONDS", 60.0)  # a busy machine finds the same
 
         def configured(project: Project, *overrides: str) -> DictConfig:
             os.environ.pop("MY_PROJECT_RUN_NAME", None)  # of the run before
-            return compose("train", overrides=[*project.command_line, *overrides])
+            return compose_config(*project.command_line, *overrides)
 
         yield configured
-    for name in [name for name in sys.modules if name.partition(".")[0] == "my_project"]:
-        del sys.modules[name]
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import TEMPLATE, capture, generate
+from conftest import PROJECT, TEMPLATE, capture
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 
@@ -45,12 +45,11 @@ with initialize_config_dir(str(Path("configs").absolute()), **VERSION_BASE):
 """
 
 
-def test_the_data_is_on_the_gpu_and_no_step_waits_for_it(tmp_path):
+def test_the_data_is_on_the_gpu_and_no_step_waits_for_it():
     import torch
 
     if not torch.cuda.is_available():
         pytest.skip("there is no GPU")
-    project = generate(tmp_path)
-    finished = capture(project, "-c", TRAIN, str(TEMPLATE / "tests" / "machinery"))
+    finished = capture(PROJECT, "-c", TRAIN, str(TEMPLATE / "tests" / "machinery"))
     assert finished.returncode == 0, finished.stderr
-    assert json.loads((project / "runs" / "gpu" / "summary.json").read_text())["status"] == "finished"
+    assert json.loads((PROJECT / "runs" / "gpu" / "summary.json").read_text())["status"] == "finished"

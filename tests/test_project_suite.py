@@ -1,5 +1,6 @@
 """The generated project installs, its own tests pass on both versions of Hydra, and the README's commands work."""
 
+import json
 import os
 import re
 import shlex
@@ -8,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import TEMPLATE, capture, generate
+from conftest import TEMPLATE, capture, generate, with_hydra
 
 pytestmark = pytest.mark.slow
 UV = [sys.executable, "-m", "uv"]
@@ -32,37 +33,40 @@ torch.save(timm.create_model("resnet18").state_dict(), "resnet18.pth")
 """
 
 
+QUICK = ["tests/test_configs.py", "tests/test_train.py"]
+WRONG_VALUES = {
+    "images": ("data.val_fraction=10", "data.val_fraction must be between 0 and 1, got 10\n"),
+    "table": ("data.batch_size=0", "data.batch_size must be at least 1, got 0\n"),
+}
+
+
 @pytest.mark.parametrize(
     ("hydra", "warning", "tests"),
     [
         ("1.3.8", "hydra.errors.Hydra14MigrationWarning", ["tests"]),
-        ("1.4.0rc3", "hydra.errors.Hydra15MigrationWarning", ["tests/test_configs.py", "tests/test_train.py"]),
+        ("1.4.0rc3", "hydra.errors.Hydra15MigrationWarning", QUICK),
     ],
 )
-def test_the_projects_own_tests_pass_with_hydras_warnings_as_errors(tmp_path, hydra, warning, tests):
-    project = generate(tmp_path)
-    library = tmp_path / "hydra"
-    subprocess.run(
-        [*UV, "pip", "install", "-q", "--prerelease", "allow", "--target", library, f"hydra-core=={hydra}"], check=True
-    )
-    env = {**os.environ, "PYTHONPATH": str(library)}
-    version = subprocess.check_output([sys.executable, "-c", "import hydra; print(hydra.__version__)"], env=env)
-    assert version.decode().strip() == hydra
+@pytest.mark.parametrize("data", ["images", "table"])
+def test_the_projects_own_tests_pass_with_hydras_warnings_as_errors(tmp_path, data, hydra, warning, tests):
+    project = generate(tmp_path, data=data)
+    env = with_hydra(tmp_path, hydra)
     git = ["git", "-C", project, "-c", "user.name=test", "-c", "user.email=test@example.com"]
     for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
         subprocess.run([*git, *arguments], check=True)
-    subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-W", f"error::{warning}", *tests], cwd=project, env=env, check=True
-    )
+    tested = capture(project, "-m", "pytest", "-q", "-W", f"error::{warning}", *tests, env=env)
+    assert tested.returncode == 0, tested.stdout
     # The scripts themselves, from composing to building, warn of nothing either.
     finished = capture(project, "train.py", "trainer=debug", env=env)
     assert (finished.returncode, finished.stderr) == (0, "")
-    mistaken = capture(project, "train.py", "data.val_fraction=10", env=env)
-    assert (mistaken.returncode, mistaken.stderr) == (1, "data.val_fraction must be between 0 and 1, got 10\n")
+    override, message = WRONG_VALUES[data]
+    mistaken = capture(project, "train.py", override, env=env)
+    assert (mistaken.returncode, mistaken.stdout, mistaken.stderr) == (1, "loading torch ...\n", message)
 
 
-def test_the_projects_own_tests_pass_with_the_oldest_versions_it_allows(tmp_path):
-    project = generate(tmp_path)
+@pytest.mark.parametrize("data", ["images", "table"])
+def test_the_projects_own_tests_pass_with_the_oldest_versions_it_allows(tmp_path, data):
+    project = generate(tmp_path, data=data)
     env = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONPATH")}
     subprocess.run([*UV, "sync", "-q", "--resolution", "lowest-direct"], cwd=project, env=env, check=True)
     subprocess.run([project / ".venv" / "bin" / "python", "-m", "pytest", "-q"], cwd=project, env=env, check=True)
@@ -104,33 +108,36 @@ def test_the_project_installs_with_pip(tmp_path):
 
 def test_the_readmes_recipes_work(tmp_path, run_scripts):
     """Every Python and YAML block of the project's README that names its file is written there, and then used."""
-    project = generate(tmp_path)
+    project = generate(tmp_path, data="both")
     text = (project / "README.md").read_text()
-    model = re.search(r"`my_project/models/linear.py`:\n\n```python\n(.*?)```", text, re.DOTALL).group(1)
-    (project / "my_project" / "models" / "linear.py").write_text(model)
-    model_config = re.search(r"`configs/model/linear.yaml`:\n\n```yaml\n(.*?)```", text, re.DOTALL).group(1)
-    (project / "configs" / "model" / "linear.yaml").write_text(model_config)
-    optimizer = re.search(r"```yaml\n# configs/optimizer/rmsprop.yaml\n(.*?)```", text, re.DOTALL).group(1)
-    (project / "configs" / "optimizer" / "rmsprop.yaml").write_text(optimizer)
-    metric = re.search(r"```yaml\nmetrics:\n(.*?)```", text, re.DOTALL).group(1)
-    config = project / "configs" / "train.yaml"
-    config.write_text(config.read_text().replace("metrics: #", f"metrics:\n{metric}#", 1))
+
+    def block(before: str) -> str:
+        return re.search(rf"{re.escape(before)}(.*?)```", text, re.DOTALL).group(1)
+
+    configs = project / "configs"
+    (project / "my_project" / "models" / "linear.py").write_text(block("`my_project/models/linear.py`:\n\n```python\n"))
+    (configs / "model" / "linear.yaml").write_text(block("`configs/model/linear.yaml`:\n\n```yaml\n"))
+    (configs / "optimizer" / "rmsprop.yaml").write_text(block("```yaml\n# configs/optimizer/rmsprop.yaml\n"))
+    with (configs / "metrics" / "classification.yaml").open("a") as file:
+        file.write(block("that computes one number:\n\n```yaml\n"))
     written = capture(project, "-c", FILES)
     assert written.returncode == 0, written.stderr
     commands = [
-        shlex.split(line.replace("python ", ""), comments=True)
-        for line in re.findall(r"^(?:python (?:train|evaluate|doctor).*)$", text, re.MULTILINE)
+        shlex.split(line.removeprefix("python "), comments=True)
+        for line in re.findall(r"^python (?:train|evaluate|doctor).*$", text, re.MULTILINE)
         if "gpu" not in line
     ]
-    assert ["train.py", "trainer=debug"] in commands
-    short = ["+trainer.limit_train_batches=2", "trainer.max_epochs=1", "logger=csv"]
-    first = [["train.py", "model=linear", "optimizer=rmsprop", *short], ["train.py", "name=baseline", *short]]
-
-    def shortened(command):
-        own_length = command[0] != "train.py" or "trainer=debug" in command
-        return command if own_length else [*command, "trainer.max_epochs=1", "+trainer.limit_train_batches=2"]
-
-    commands = first + [shortened(command) for command in commands]
+    for command in (["train.py", "trainer=debug"], ["train.py", "experiment=penguin_mass"], ["doctor.py"]):
+        assert command in commands
+    short = ["trainer.max_epochs=1", "+trainer.limit_train_batches=2"]
+    first = [["train.py", "model=linear", "optimizer=rmsprop"], ["train.py", "name=baseline"]]
+    commands = [
+        command if command[0] != "train.py" or "trainer=debug" in command else [*command, *short]
+        for command in first + commands
+    ]
     for command, result in zip(commands, run_scripts(project, *commands), strict=True):
-        assert result.returncode == 0, (command, result.stderr)
-    assert "calibration_error" in "".join(path.read_text() for path in project.glob("runs/*/summary.json"))
+        assert result.returncode == 0, (command, result.stdout, result.stderr)
+    summaries = [json.loads(path.read_text()) for path in project.glob("runs/*/summary.json")]
+    assert all(summary["status"] == "finished" for summary in summaries)
+    assert any("test/calibration_error" in summary["metrics"] for summary in summaries)
+    assert any("test/r2" in summary["metrics"] for summary in summaries)

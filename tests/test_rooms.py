@@ -89,17 +89,22 @@ def remove(project, entry, file):
 
 
 @pytest.mark.slow
-def test_without_any_one_of_the_guarantees_a_run_ends_well(tmp_path, run_scripts):
+def test_without_any_one_of_the_guarantees_and_without_all_a_run_ends_well_and_is_scored_again(tmp_path, run_scripts):
     rows = guarantees(generate(tmp_path / "whole"))
     assert len(rows) >= 7
+    removed = {entry: [(entry, file)] for entry, file in rows} | {"all": rows}
     commands = []
-    for entry, file in rows:
-        project = generate(tmp_path / entry)
-        remove(project, entry, file)
+    for name, parts in removed.items():
+        project = generate(tmp_path / name)
+        for entry, file in parts:
+            remove(project, entry, file)
         commands.append([f"{project}/train.py", "trainer.max_epochs=1", "+trainer.limit_train_batches=3", "name=run"])
-    for (entry, _), result in zip(rows, run_scripts(tmp_path, *commands), strict=True):
-        assert result.returncode == 0, (entry, result.stderr)
-        assert "test/accuracy" in result.stdout, entry
+        unsaved = "callbacks.checkpoint" in dict(parts)
+        if not unsaved:
+            commands.append([f"{project}/evaluate.py", "run=runs/run"])
+    for (script, *_), result in zip(commands, run_scripts(tmp_path, *commands), strict=True):
+        assert result.returncode == 0, (script, result.stderr)
+        assert "test/accuracy" in result.stdout, script
 
 
 @pytest.mark.slow

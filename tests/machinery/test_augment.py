@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import PROJECT
 from lightning import LightningModule, Trainer
 from my_project.data.images.augment import Cutout, RandomAffine, RandomCrop, RandomFlip
 from my_project.data.images.image_data import ImageData
 from my_project.engine.errors import ConfigError
 from my_project.engine.loader import TensorLoader
 from torch.utils.data import Subset, TensorDataset
-
-from .conftest import PROJECT
 
 LAYOUTS = pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 

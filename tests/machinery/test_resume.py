@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import PROJECT, summary_of
 from my_project.data import tensor_data
 from my_project.data.images.digits import Digits
 from my_project.engine.errors import ConfigError, Preempted, TrainingError
@@ -15,8 +16,6 @@ from my_project.engine.run import train
 from my_project.engine.survival.run_lock import locked
 from my_project.engine.targets import find
 from torch.utils.data import DataLoader
-
-from .conftest import PROJECT, summary_of
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
 resource = pytest.importorskip("resource")

@@ -8,14 +8,13 @@ from threading import Thread
 
 import pytest
 import torch
+from conftest import PROJECT, summary_of
 from my_project.engine.errors import ConfigError
 from my_project.engine.provenance import git_state
 from my_project.engine.run import train
 from my_project.engine.survival.run_folder import Run
 from my_project.engine.targets import find
 from omegaconf import OmegaConf
-
-from .conftest import PROJECT, summary_of
 
 
 @pytest.fixture(scope="module")

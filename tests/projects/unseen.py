@@ -30,6 +30,7 @@ UNSEEN = [
     Unseen(data="wrong.LabelsFromOne", reason=CLASSES),
     Unseen(data="wrong.ElevenClasses", reason=CLASSES),
     Unseen(data="wrong.ClassAbsentFromTrain", reason=CLASSES),
+    Unseen(data="wrong.UnknownLabels", reason="-100 is what the loss passes over on purpose"),
     Unseen(data="wrong.ValRowsDrawnByWeight", reason="rows that a weight leaves out are not told from the others"),
     Unseen(data="wrong.LabelsOfOthers", reason="only a whole training tells it from a hard task"),
     Unseen("evaluation.EntriesOfTheSanityCheck", reason=NUMBERS),

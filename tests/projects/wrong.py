@@ -167,7 +167,6 @@ LOOP = [
 ]
 
 DATA = [
-    Wrong(data="wrong.UnknownLabels", rule="labels", where="train", check=True),
     Wrong("casts.FloatLabels", data="wrong.LabelsAsFloats", rule="labels", where="train", check=True),
     Wrong(data="wrong.PixelsUpTo255", rule="inputs", where="train", check=True),
     Wrong(data="wrong.ScaledTwice", rule="inputs", where="train", check=True),

@@ -56,5 +56,5 @@ def again(*changes: str) -> str:
     """Return the command line of this run with other values."""
     given = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     changed = ("name=", *(change.partition("=")[0] + "=" for change in changes))
-    words = [*(word for word in given if not word.startswith(changed)), *changes]
-    return shlex.join(["python", "train.py", *sorted(words, key=lambda word: word[0] != "-")])  # options come first
+    # what changes comes first: Hydra takes an option such as -m only before the overrides
+    return shlex.join(["python", "train.py", *changes, *(word for word in given if not word.startswith(changed))])

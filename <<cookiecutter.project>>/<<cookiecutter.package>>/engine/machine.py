@@ -46,10 +46,10 @@ def set_threads(threads: int | None) -> None:
     torch.set_num_threads(threads or max(1, int(min(torch.get_num_threads(), cpu_quota()))))
 
 
-def cpu_quota() -> float:
+def cpu_quota(path: str = "/sys/fs/cgroup/cpu.max") -> float:
     """Return how many CPUs a container may use at a time, infinity where nothing limits them (Linux control groups)."""
     with suppress(OSError, ValueError):  # another system; or the word max, which is no number
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        quota, period = Path(path).read_text().split()
         return int(quota) / int(period)
     return math.inf
 

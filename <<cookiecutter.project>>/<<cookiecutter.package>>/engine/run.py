@@ -14,7 +14,7 @@ from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.machine import set_machine
 from <<cookiecutter.package>>.engine.provenance import git_state, versions
 from <<cookiecutter.package>>.engine.results import best_checkpoint, split_metrics, why_stopped
-from <<cookiecutter.package>>.engine.survival.checkpoints import check_hyperparameters, check_resumable, find_checkpoint, load_weights
+from <<cookiecutter.package>>.engine.survival import checkpoints
 from <<cookiecutter.package>>.engine.survival.loops import use_step_callbacks
 from <<cookiecutter.package>>.engine.survival.run_folder import Run, load_run, open_run
 from <<cookiecutter.package>>.engine.targets import check_blocks, check_values
@@ -41,12 +41,12 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
     check_split(data, run.summary)
     model = build_model(cfg, data, from_checkpoint=bool(run.checkpoint or cfg.checkpoint))
     if run.checkpoint:  # Lightning loads all of it; this says what is wrong with it
-        check_resumable(load_weights(model, run.checkpoint), run.checkpoint)
+        checkpoints.check_resumable(checkpoints.load_weights(model, run.checkpoint), run.checkpoint)
         say(f"continues {run.path} from {run.checkpoint.name}")
     elif run.summary:
         say(f"{run.path} has no checkpoint: it starts again from the beginning")
     if cfg.checkpoint is not None and not run.checkpoint:
-        load_weights(model, cfg.checkpoint)
+        checkpoints.load_weights(model, cfg.checkpoint)
     ids = run.summary.get("logger_ids", {})  # run_id of MLflow, id of Weights & Biases
     blocks = {name: block for name, block in cfg.logger.items() if block}
     loggers = {name: build(block, run_id=ids.get(name), id=ids.get(name)) for name, block in blocks.items()}
@@ -59,7 +59,7 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
         default_root_dir=cfg.run_dir,
     )
     use_step_callbacks(trainer)
-    check_hyperparameters(model=model, data=data)
+    checkpoints.check_hyperparameters(model=model, data=data)
     sha256 = getattr(data, "split_sha256", None)
     run.start(cfg, versions=versions(), threads=torch.get_num_threads(), git=git_state(), split_sha256=sha256)
     run.record(logger_ids=logger_ids(loggers))
@@ -69,7 +69,7 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
     run.record(stopped=why_stopped(trainer), best_epoch=getattr(trainer.checkpoint_callback, "best_epoch", None))
     if cfg.test:
         if best:
-            load_weights(model, best)
+            checkpoints.load_weights(model, best)
         trainer.test(model, datamodule=data, verbose=False)
         metrics |= split_metrics(trainer, "test")
     checks = [outcome for callback in trainer.callbacks for outcome in getattr(callback, "outcomes", [])]
@@ -92,10 +92,10 @@ def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     run_cfg.trainer.merge_with(cfg.trainer)
     set_machine(run_cfg)
     check_blocks(run_cfg)
-    checkpoint = find_checkpoint(Path(cfg.run), cfg.checkpoint)
+    checkpoint = checkpoints.find_checkpoint(Path(cfg.run), cfg.checkpoint)
     data = build(run_cfg.data)
     model = build_model(run_cfg, data, from_checkpoint=True)
-    load_weights(model, checkpoint)
+    checkpoints.load_weights(model, checkpoint)
     blocks = {name: run_cfg.callbacks[name] for name in ("checks", "progress") if run_cfg.callbacks.get(name)}
     off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": "progress" in blocks}
     trainer = build(run_cfg.trainer, callbacks=[build(block) for block in blocks.values()], **off)

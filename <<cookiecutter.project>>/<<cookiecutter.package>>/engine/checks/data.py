@@ -88,7 +88,8 @@ def rows_of(dataset: Any) -> tuple[Tensor, ...]:
 def served_rows(loaders: Any) -> tuple[Tensor, ...]:
     """Return the tensors whose rows the loader of a split can serve, if it is one and they lie in memory."""
     found = loaders_of(loaders)
-    rows, sampler = rows_of(found[0].dataset) if len(found) == 1 else (), sampler_of(found[0]) if found else None
+    sampler = sampler_of(found[0]) if found else None
+    rows = rows_of(found[0].dataset) if len(found) == 1 and not isinstance(sampler, data.WeightedRandomSampler) else ()
     if isinstance(sampler, data.SubsetRandomSampler):
         return tuple(x[torch.as_tensor(sampler.indices)] for x in rows)
     return rows

@@ -21,7 +21,6 @@ from <<cookiecutter.package>>.engine.checks.steps import StepWatch
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 OF_LIBRARIES = {*vars(LightningModule()), *vars(nn.Module())}  # attributes that are not the owner's
-MOST = 1000  # items of a container that are looked at
 
 # The attribute that holds the length of a scheduler of torch, named as its argument.
 LENGTHS = {lrs.OneCycleLR: "total_steps", lrs.CosineAnnealingLR: "T_max", lrs.PolynomialLR: "total_iters"}
@@ -111,7 +110,7 @@ def values_in(value: Any, path: str, depth: int = 5) -> Iterator[tuple[str, Any]
             items = [(name, cell.cell_contents) for name, cell in cells if name not in ("self", "__class__")]
         elif is_owners(source_file(type(value))) and hasattr(value, "__dict__"):
             items = vars(value).items()
-        for key, item in islice(items, MOST):
+        for key, item in islice(items, 1000):
             yield from values_in(item, f"{path}.{key}", depth - 1)
 
 
