@@ -1,5 +1,6 @@
 """Every model trains on some data, and its checkpoint is enough to have it back."""
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -11,15 +12,17 @@ from <<cookiecutter.package>>.engine.build import build, build_model
 from <<cookiecutter.package>>.models.classifier import Classifier
 
 DATA = ["", *(f"data={name}" for name in options("data")), *(f"experiment={name}" for name in options("experiment"))]
+# As in train.yaml; and, where that is of another task than the model, each of the others.
+TASKS = [[], *([f"loss={loss}", f"metrics={name}"] for loss in options("loss") for name in options("metrics"))]
 
 
 @pytest.fixture(scope="module", params=options("model"))
 def fitted(request, compose_config, choose, tmp_path_factory):
     """Return a trainer that has trained a model for two batches, of the first data that it takes; train.yaml's first."""
     chosen, errors = choose(f"model={request.param}"), []
-    for choice in DATA:
+    for task, choice in product(TASKS, DATA):
         try:
-            cfg = compose_config(*(choose(choice) if choice else []), *chosen)
+            cfg = compose_config(*(choose(choice) if choice else []), *chosen, *task)
             return fit(cfg, tmp_path_factory.mktemp(request.param))
         except pytest.skip.Exception:  # this data needs a package that is not here
             continue
