@@ -1,5 +1,6 @@
 """Every model trains on some data, and its checkpoint is enough to have it back."""
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -10,16 +11,20 @@ from lightning import Trainer, seed_everything
 from <<cookiecutter.package>>.engine.build import build, build_model
 from <<cookiecutter.package>>.models.classifier import Classifier
 
-DATA = ["", *(f"data={name}" for name in options("data")), *(f"experiment={name}" for name in options("experiment"))]
+# What a model is tried with: train.yaml as it is, other data, the experiments, and at last other losses and metrics.
+DATA = [f"data={name}" for name in options("data")]
+EXPERIMENTS = [f"experiment={name}" for name in options("experiment")]
+LOSSES = product(DATA, (f"loss={name}" for name in options("loss")), (f"metrics={name}" for name in options("metrics")))
+ATTEMPTS = [(), *((choice,) for choice in DATA + EXPERIMENTS), *LOSSES]
 
 
 @pytest.fixture(scope="module", params=options("model"))
 def fitted(request, compose_config, choose, tmp_path_factory):
     """Return a trainer that has trained a model for two batches, of the first data that it takes; train.yaml's first."""
     chosen, errors = choose(f"model={request.param}"), []
-    for choice in DATA:
+    for choices in ATTEMPTS:
         try:
-            cfg = compose_config(*(choose(choice) if choice else []), *chosen)
+            cfg = compose_config(*(override for choice in choices for override in choose(choice)), *chosen)
             return fit(cfg, tmp_path_factory.mktemp(request.param))
         except pytest.skip.Exception:  # this data needs a package that is not here
             continue

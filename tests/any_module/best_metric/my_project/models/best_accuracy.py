@@ -6,11 +6,10 @@ from typing import Any
 
 import torch
 from lightning import LightningModule
+from my_project.engine.build import Block, build_optimizer
 from torch import Tensor, nn
 from torchmetrics import MaxMetric, MeanMetric
 from torchmetrics.classification import Accuracy
-
-from my_project.engine.build import Block, build_optimizer
 
 
 class BestAccuracy(LightningModule):

@@ -6,10 +6,9 @@ from typing import Any
 
 import torch
 from lightning import LightningModule
+from my_project.engine.build import Block, build_optimizer
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
-
-from my_project.engine.build import Block, build_optimizer
 
 
 class GAN(LightningModule):

@@ -3,10 +3,9 @@
 from typing import Any
 
 from lightning import LightningModule
+from my_project.engine.build import Block, build_optimizer
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-
-from my_project.engine.build import Block, build_optimizer
 
 Record = dict[str, Tensor]
 

@@ -3,9 +3,8 @@
 from typing import Any
 
 import torch
-from torch.utils.data import TensorDataset
-
 from my_project.data.tensor_data import TensorData
+from torch.utils.data import TensorDataset
 
 
 class Lamps(TensorData):

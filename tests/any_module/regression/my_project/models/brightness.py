@@ -4,9 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor, nn
-
 from my_project.models.regressor import Regressor
+from torch import Tensor, nn
 
 
 class Brightness(Regressor):

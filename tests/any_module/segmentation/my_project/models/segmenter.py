@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor, nn
-
 from my_project.models.supervised import Supervised
+from torch import Tensor, nn
 
 
 class Segmenter(Supervised):

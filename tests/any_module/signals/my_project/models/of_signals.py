@@ -3,9 +3,8 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-
 from my_project.models.classifier import Classifier
+from torch import Tensor, nn
 
 
 class OfSignals(Classifier):
