@@ -25,7 +25,7 @@ from typing import Any
 import lightning.pytorch.loggers  # noqa: F401  imported once: each run is a fork of this process, which saves 10 s
 import torch
 import torchmetrics.classification  # noqa: F401
-from conftest import generate
+from cookiecutter.main import cookiecutter
 
 AUGMENTED = '''
 """Digits with noise: drawn in the dataset, in a process of the loader if there are any, and again on the device."""
@@ -304,7 +304,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if Path("/dev/shm").is_dir():
             os.environ["TMPDIR"] = "/dev/shm"  # for the runs: another file system than theirs
-        project = generate(Path(folder))
+        project = Path(cookiecutter(str(Path(__file__).parent.parent), no_input=True, output_dir=folder))
         for path, text in FILES.items():
             (project / path).write_text(text)
         good = kill_at_random_moments(project, options.kills, rng) if options.kills else True

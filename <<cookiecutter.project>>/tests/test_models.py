@@ -11,18 +11,20 @@ from lightning import Trainer, seed_everything
 from <<cookiecutter.package>>.engine.build import build, build_model
 from <<cookiecutter.package>>.models.classifier import Classifier
 
-DATA = ["", *(f"data={name}" for name in options("data")), *(f"experiment={name}" for name in options("experiment"))]
-# As in train.yaml; and, where that is of another task than the model, each of the others.
-TASKS = [[], *([f"loss={loss}", f"metrics={name}"] for loss in options("loss") for name in options("metrics"))]
+# What a model is tried with: train.yaml as it is, other data, the experiments, and at last other losses and metrics.
+DATA = [f"data={name}" for name in options("data")]
+EXPERIMENTS = [f"experiment={name}" for name in options("experiment")]
+LOSSES = product(DATA, (f"loss={name}" for name in options("loss")), (f"metrics={name}" for name in options("metrics")))
+ATTEMPTS = [(), *((choice,) for choice in DATA + EXPERIMENTS), *LOSSES]
 
 
 @pytest.fixture(scope="module", params=options("model"))
 def fitted(request, compose_config, choose, tmp_path_factory):
     """Return a trainer that has trained a model for two batches, of the first data that it takes; train.yaml's first."""
     chosen, errors = choose(f"model={request.param}"), []
-    for task, choice in product(TASKS, DATA):
+    for choices in ATTEMPTS:
         try:
-            cfg = compose_config(*(choose(choice) if choice else []), *chosen, *task)
+            cfg = compose_config(*(override for choice in choices for override in choose(choice)), *chosen)
             return fit(cfg, tmp_path_factory.mktemp(request.param))
         except pytest.skip.Exception:  # this data needs a package that is not here
             continue

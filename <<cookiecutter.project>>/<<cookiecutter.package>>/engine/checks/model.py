@@ -14,9 +14,9 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 from torch.optim import lr_scheduler as lrs
 
-from <<cookiecutter.package>>.engine.checks.calls import CallWatch
-from <<cookiecutter.package>>.engine.checks.findings import Finding, calls_of, definition, is_owners, source_file
-from <<cookiecutter.package>>.engine.checks.steps import StepWatch
+from .calls import CallWatch
+from .findings import Finding, calls_of, definition, is_owners, source_file
+from .steps import StepWatch
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)

@@ -26,6 +26,8 @@ from <<cookiecutter.package>>.engine.survival.loops import use_step_callbacks
 from <<cookiecutter.package>>.engine.survival.run_folder import open_run
 from <<cookiecutter.package>>.engine.targets import check_blocks, check_values
 
+GPU_FILES = {"/dev/nvidia0": "NVIDIA", "/dev/kfd": "AMD"}
+
 
 def examine(cfg: DictConfig) -> bool:
     """Print a line for each rule, write doctor.json, and return whether something is wrong."""
@@ -103,8 +105,7 @@ def check_best(cfg: DictConfig, data: LightningDataModule, trainer: Trainer) -> 
 
 def check_build(accelerator: str) -> Iterator[Finding]:
     """Torch can use the GPU of the machine; not to use it on purpose, or one inside an AMD processor, is a `check`."""
-    gpus = {"/dev/nvidia0": "NVIDIA", "/dev/kfd": "AMD"}
-    gpu = next((gpu for file, gpu in gpus.items() if Path(file).exists()), None)
+    gpu = next((gpu for file, gpu in GPU_FILES.items() if Path(file).exists()), None)
     if gpu and not torch.accelerator.is_available():
         may_be_meant = accelerator == "cpu" or gpu == "AMD" or "CUDA_VISIBLE_DEVICES" in os.environ
         what = f"the machine has an {gpu} GPU, and torch {torch.__version__} cannot use it"

@@ -13,10 +13,10 @@ from omegaconf import DictConfig
 from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
-from <<cookiecutter.package>>.engine.checks.data import inputs_and_labels, loaders_of, row_hashes, served_rows
-from <<cookiecutter.package>>.engine.checks.findings import Finding
-from <<cookiecutter.package>>.engine.doctor.report import NotApplicable
-from <<cookiecutter.package>>.engine.doctor.training import Trial, batches_of, fit, new_model
+from ..checks.data import inputs_and_labels, loaders_of, row_hashes, served_rows
+from ..checks.findings import Finding
+from .report import NotApplicable
+from .training import Trial, batches_of, fit, new_model
 
 SECONDS = 5.0  # for the samples of all splits
 COPIES = 8  # of one sample in a batch, and batches, by which augmentation is judged
