@@ -275,11 +275,13 @@ def test_a_run_continued_without_exact_resume_keeps_its_rows(compose_config, sto
 
 
 @pytest.mark.parametrize("rows", ["", "epoch,step\n", "\x00\xff junk\n"])
-def test_a_lost_metrics_csv_does_not_stop_a_run(interrupted, rows):
+def test_a_changed_metrics_csv_is_kept_and_does_not_stop_a_run(interrupted, capsys, rows):
     cfg, again = interrupted
     (Path(cfg.run_dir) / "metrics.csv").write_text(rows)
-    with pytest.warns(UserWarning, match="has lost"):
-        train(again())
+    train(again())
+    assert "metrics.csv is not as this run wrote it: it is kept as metrics.csv.changed-" in capsys.readouterr().out
+    (kept,) = Path(cfg.run_dir).glob("metrics.csv.changed-*")
+    assert kept.read_text() == rows
     assert summary_of(cfg)["status"] == "finished"
 
 

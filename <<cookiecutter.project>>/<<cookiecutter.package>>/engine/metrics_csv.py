@@ -1,21 +1,24 @@
 """metrics.csv: what was logged, a row each time."""
 
 import csv
-import os
+from datetime import datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_only
 
+from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.survival.durable_file import cannot_write, replacing, sync
 
 
 class MetricsCSV(Logger):
     """Write each row as it comes, the columns in the order in which they were first logged.
 
-    Rows that are there are kept; a run that continues from a checkpoint drops those that came after it.
+    Rows that are there are kept; a run that continues from a checkpoint drops those that came after it. A file that is
+    not as it was written, saved by a spreadsheet for example, is kept under another name and a new one begun.
 
     Args:
         path: the file.
@@ -25,7 +28,7 @@ class MetricsCSV(Logger):
         super().__init__()
         self.path = Path(path)
         self.columns: list[str] = []
-        self.size = 0  # bytes of the rows that were written
+        self.size = self.crc = 0  # bytes that were written, and their checksum
 
     @property
     def name(self) -> str:
@@ -45,39 +48,62 @@ class MetricsCSV(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         row = {"epoch": metrics.get("epoch"), "step": step, **metrics}
-        if not row.keys() <= set(self.columns) or not self.path.exists():
-            self.add_columns(list(row))
         try:
-            with self.path.open("a", newline="", encoding="utf-8") as file:
-                csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
-                self.size = file.tell()
+            if self.size and self.size != (self.path.stat().st_size if self.path.exists() else 0):
+                self.set_aside()
+            if not self.size or not row.keys() <= set(self.columns):
+                content = self.path.read_bytes() if self.path.exists() else b""
+                header = content.decode(errors="replace").partition("\n")[0]
+                self.columns = list(dict.fromkeys([*self.columns, *next(csv.reader([header]), []), *row]))
+                self.replace(laid_out(content, self.columns))
+            line = as_csv([row], self.columns)
+            with self.path.open("ab") as file:
+                file.write(line)
+            self.size, self.crc = self.size + len(line), crc32(line, self.crc)
         except OSError as error:
             raise cannot_write(self.path, error) from error
 
-    def add_columns(self, names: list[str]) -> None:
-        """Write the file anew, with further columns."""
-        rows = []
-        if self.path.exists():
-            with self.path.open(newline="", encoding="utf-8", errors="replace") as file:
-                rows = list(reader := csv.DictReader(file))
-                self.columns = self.columns or list(reader.fieldnames or [])
-        self.columns += [name for name in names if name not in self.columns]
-        writer = csv.DictWriter(text := StringIO(), self.columns, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    def replace(self, content: bytes) -> None:
+        """Put other content into the file."""
         with replacing(self.path) as file:
-            file.write(text.getvalue().encode())
+            file.write(content)
+        self.size, self.crc = len(content), crc32(content)
+
+    def set_aside(self) -> None:
+        """Keep a file that is not as it was written, and begin a new one with the next row."""
+        self.size = self.crc = 0
+        if not self.path.exists():
+            say(f"{self.path} is gone: a new one begins here")
+            return
+        kept = self.path.with_name(f"{self.path.name}.changed-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
+        self.path.rename(kept)
+        say(f"{self.path} is not as this run wrote it: it is kept as {kept.name}, and a new one begins here")
 
     def state_dict(self) -> dict[str, Any]:
-        if self.size and rank_zero_only.rank == 0:
+        if self.size and rank_zero_only.rank == 0 and self.path.exists():
             sync(self.path)
-        return {"columns": self.columns, "size": self.size}
+        return {"columns": self.columns, "size": self.size, "crc": self.crc}
 
     @rank_zero_only
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        size = self.path.stat().st_size if self.path.exists() else 0
-        if size < state["size"]:
-            rank_zero_warn(f"{self.path} has lost {state['size'] - size} bytes of before the checkpoint")
-        elif size:
-            os.truncate(self.path, state["size"])
-            self.columns, self.size = state["columns"], state["size"]
+        self.columns, size = state["columns"], state["size"]
+        content = self.path.read_bytes() if self.path.exists() else b""
+        for before in (
+            content[:size],
+            laid_out(content, self.columns)[:size],
+        ):  # columns may have come after the checkpoint
+            if crc32(before) == state["crc"]:
+                return self.replace(before)
+        return self.set_aside()
+
+
+def laid_out(content: bytes, columns: list[str]) -> bytes:
+    """Return the content of a CSV file with certain columns."""
+    rows = csv.DictReader(StringIO(content.decode(errors="replace"), newline=""))
+    return as_csv([dict(zip(columns, columns, strict=True)), *rows], columns)
+
+
+def as_csv(rows: list[dict[str, Any]], columns: list[str]) -> bytes:
+    writer = csv.DictWriter(text := StringIO(), columns, extrasaction="ignore", lineterminator="\n")
+    writer.writerows(rows)
+    return text.getvalue().encode()
