@@ -11,7 +11,7 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from <<cookiecutter.package>>.engine.command_line import errors_in_one_line, exit_code
+from <<cookiecutter.package>>.engine.command_line import errors_in_one_line, run_script
 from <<cookiecutter.package>>.engine.hydra_version import VERSION_BASE
 
 
@@ -30,5 +30,4 @@ if __name__ == "__main__":
     if "--help" in sys.argv:
         sys.argv.remove("--help")
         sys.argv[1:1] = ["--help", "hydra/help=doctor"]
-    main()
-    sys.exit(exit_code())
+    sys.exit(run_script(main))

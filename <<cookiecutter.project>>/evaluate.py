@@ -10,7 +10,7 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from <<cookiecutter.package>>.engine.command_line import errors_in_one_line, exit_code
+from <<cookiecutter.package>>.engine.command_line import errors_in_one_line, run_script
 from <<cookiecutter.package>>.engine.hydra_version import VERSION_BASE
 
 
@@ -25,5 +25,4 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
-    sys.exit(exit_code())
+    sys.exit(run_script(main))

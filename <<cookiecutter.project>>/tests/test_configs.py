@@ -10,7 +10,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from <<cookiecutter.package>>.engine.build import build, build_optimizer
-from <<cookiecutter.package>>.engine.targets import check_blocks, check_values
+from <<cookiecutter.package>>.engine.config_keys import check_config
+from <<cookiecutter.package>>.engine.targets import check_blocks
 
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir() and path.name != "hydra")
 
@@ -18,7 +19,7 @@ GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir() and pat
 @pytest.mark.parametrize("choice", [f"{group}={option}" for group in GROUPS for option in options(group)])
 def test_every_config_file_composes_and_fits_its_targets(compose_config, choose, choice):
     cfg = compose_config(*choose(choice), "name=check")
-    check_values(cfg)
+    check_config(cfg)
     check_blocks(cfg)
 
 

@@ -4,16 +4,19 @@ This is the only place that calls Hydra's `instantiate`.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import hydra.utils
+import torch
 from hydra.errors import InstantiationException
 from lightning import LightningDataModule, LightningModule
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from torch import Tensor
+from torchmetrics import MetricCollection
 
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.hydra_version import HYDRA_1_3
-from <<cookiecutter.package>>.engine.targets import PACKAGE, SCHEDULER_KEYS, TRUSTED, arguments, find
+from <<cookiecutter.package>>.engine.targets import PACKAGE, SCHEDULER_KEYS, TRUSTED, arguments, did_you_mean, find
 
 # What a model receives from the data, if its `__init__` names it.
 FROM_DATA = ("num_classes", "class_names", "input_shape", "num_features", "categories", "target_mean", "target_std")
@@ -37,6 +40,13 @@ def build(block: Mapping[str, Any], *, recursive: bool = True, **offered: Any) -
     target = block["_target_"]
     accepted, _ = arguments(find(target))
     given = {k: v for k, v in offered.items() if k in accepted and k not in block}
+    lists = {
+        name: list(value) for name, value in block.items() if isinstance(value, list | ListConfig) and name in accepted
+    }
+    tensors = {
+        name for name in lists if Tensor in get_args(accepted[name].annotation)
+    }  # such as the weights of the classes
+    given |= {name: torch.tensor(lists[name], dtype=torch.get_default_dtype()) for name in tensors}
     options = {"_partial_": True, "_convert_": "all", "_recursive_": recursive}
     options |= {} if HYDRA_1_3 else {"_execution_whitelist_": TRUSTED}
     try:
@@ -57,8 +67,11 @@ def build_model(cfg: DictConfig, data: LightningDataModule, *, from_checkpoint: 
         ConfigError: the model needs what this data does not have, such as the shape of an image.
     """
     known = {name: getattr(data, name) for name in FROM_DATA if getattr(data, name, None) is not None}
-    known |= {name: plain(cfg[name]) for name in FROM_CONFIG if cfg.get(name)}
+    chosen = {name: plain(cfg[name]) or None for name in FROM_CONFIG if name in cfg}
     block = plain(cfg.model)
+    if twice := sorted(block.keys() & chosen.keys()):
+        raise ConfigError(f"{twice[0]} has two places, model.{twice[0]} and {twice[0]}: remove the one of the model")
+    known |= chosen
     if from_checkpoint and "weights" in block:
         block["weights"] = None  # neither a download nor a file is needed
     accepted, _ = arguments(find(block["_target_"]))
@@ -69,6 +82,28 @@ def build_model(cfg: DictConfig, data: LightningDataModule, *, from_checkpoint: 
             "choose another model for this data, or other data"
         )
     return build(block, recursive=False, **known)
+
+
+def better(model: LightningModule, monitor: str | None, mode: str) -> str:
+    """Return min or max: which of two values of the monitored metric is better.
+
+    Raises:
+        ConfigError: the metric knows, and `mode` says otherwise; or `mode` is auto, and nothing says it.
+    """
+    collections = [module for module in model.modules() if isinstance(module, MetricCollection)]
+    metrics = {name: metric for collection in collections for name, metric in collection.items()}
+    higher = False if monitor and monitor.endswith("loss") else getattr(metrics.get(monitor), "higher_is_better", None)
+    known = mode if higher is None else ("min", "max")[higher]
+    if mode not in ("auto", known):
+        raise ConfigError(
+            f"mode={mode} would keep the worst checkpoint: of {monitor}, {known} is better. Leave mode=auto"
+        )
+    if known == "auto" and monitor:
+        near = did_you_mean(monitor, [*metrics, "val/loss"])
+        raise ConfigError(
+            f"mode must be min or max: nothing says which of two values of monitor={monitor} is better{near}"
+        )
+    return known
 
 
 def build_optimizer(
@@ -82,7 +117,8 @@ def build_optimizer(
         module: the model, in the hands of a trainer.
         optimizer: block of a torch optimizer.
         scheduler: block of a torch scheduler, with `interval`, `frequency` and `monitor` for Lightning; `total_steps` of
-            the run and the peak `max_lr` of each group are filled in where it takes them. None keeps the learning rate.
+            the run and the peak `max_lr` of each group are filled in where it takes them, and the schedulers of a
+            SequentialLR get the optimizer. None keeps the learning rate.
         params: parameters, or groups of them with values of their own; None: all of the module.
     """
     fused = not module.trainer.precision.endswith("mixed")  # Lightning cannot clip the gradients of both
@@ -92,8 +128,12 @@ def build_optimizer(
     block = dict(scheduler)
     settings = {key: block.pop(key) for key in SCHEDULER_KEYS & block.keys()}
     max_lr = [group["lr"] for group in built.param_groups]
-    curve = build(block, optimizer=built, max_lr=max_lr, total_steps=module.trainer.estimated_stepping_batches)
-    return {"optimizer": built, "lr_scheduler": {"scheduler": curve, **settings}}
+    offered = {"optimizer": built, "max_lr": max_lr, "total_steps": module.trainer.estimated_stepping_batches}
+    if "schedulers" in block:
+        whole = offered["total_steps"] if settings.get("interval") == "step" else module.trainer.max_epochs
+        offered["T_max"] = whole - block.get("milestones", [0])[-1]  # of a cosine that comes last
+        offered["schedulers"] = [build(inner, **offered) for inner in block.pop("schedulers")]
+    return {"optimizer": built, "lr_scheduler": {"scheduler": build(block, **offered), **settings}}
 
 
 def plain(node: Any) -> Any:

@@ -17,12 +17,20 @@ UNHELPFUL = (
     ".*LeafSpec.*is deprecated.*",  # Lightning 2.6 on a recent torch
 )
 
+SPEAKING = ("callbacks", "profilers", "tuner")  # folders of Lightning that say nothing unasked
+
 
 def be_quiet() -> None:
     """Hide Lightning's announcements and the warnings that nobody can act on."""
     for library in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+        for handler in logging.getLogger(library).handlers:
+            handler.addFilter(is_asked_for)
     warnings.filterwarnings("ignore", "|".join(UNHELPFUL))
+
+
+def is_asked_for(record: logging.LogRecord) -> bool:
+    """Say whether a message is a warning, or the answer of something that the config has switched on."""
+    return record.levelno >= logging.WARNING or Path(record.pathname).parent.name in SPEAKING
 
 
 @rank_zero_only

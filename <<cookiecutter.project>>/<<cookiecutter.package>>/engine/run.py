@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from lightning import LightningDataModule
 from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from <<cookiecutter.package>>.engine.build import build, build_model
+from <<cookiecutter.package>>.engine.build import better, build, build_model
 from <<cookiecutter.package>>.engine.console import be_quiet, print_end, print_result, say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.machine import set_machine
@@ -17,13 +17,12 @@ from <<cookiecutter.package>>.engine.results import best_checkpoint, split_metri
 from <<cookiecutter.package>>.engine.survival import checkpoints
 from <<cookiecutter.package>>.engine.survival.loops import use_step_callbacks
 from <<cookiecutter.package>>.engine.survival.run_folder import Run, load_run, open_run
-from <<cookiecutter.package>>.engine.targets import check_blocks, check_values
+from <<cookiecutter.package>>.engine.targets import check_blocks
 
 
 def train(cfg: DictConfig) -> float | None:
     """Run what the config says, or the rest of it, or nothing if it is finished; return the best monitored score."""
     be_quiet()
-    check_values(cfg)
     with open_run(cfg) as run:
         if not run.finished:
             fit_and_test(cfg, run)
@@ -50,9 +49,10 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
     ids = run.summary.get("logger_ids", {})  # run_id of MLflow, id of Weights & Biases
     blocks = {name: block for name, block in cfg.logger.items() if block}
     loggers = {name: build(block, run_id=ids.get(name), id=ids.get(name)) for name, block in blocks.items()}
+    callbacks = OmegaConf.merge(cfg, {"mode": better(model, cfg.monitor, cfg.mode)}).callbacks
     trainer = build(
         cfg.trainer,
-        callbacks=[build(block) for block in cfg.callbacks.values() if block],
+        callbacks=[build(block) for block in callbacks.values() if block],
         logger=list(loggers.values()),
         enable_checkpointing=bool(cfg.callbacks.get("checkpoint")),
         enable_progress_bar=bool(cfg.callbacks.get("progress")),
@@ -87,7 +87,6 @@ def logger_ids(loggers: dict[str, Logger]) -> dict[str, str]:
 def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     """Score a checkpoint of a run on one split of the data it was trained with; return the metrics by name."""
     be_quiet()
-    check_values(cfg)
     run_cfg, summary = load_run(cfg.run)
     run_cfg.trainer.merge_with(cfg.trainer)
     set_machine(run_cfg)

@@ -19,19 +19,7 @@ TRUSTED = [f"{PACKAGE}.*", "lightning.Trainer", "lightning.pytorch.*", "torch.nn
 # Keys of a scheduler block that are for Lightning, not for the scheduler itself.
 SCHEDULER_KEYS = {"interval", "frequency", "monitor"}
 
-# What the keys at the top of train.yaml and evaluate.yaml may be.
-KINDS = {"name": str | int | None, "checkpoint": str | None, "runs_dir": str, "overwrite": bool, "test": bool}
-KINDS |= {"checks": Literal["error", "warn", "skip"], "matmul_precision": Literal["highest", "high", "medium"]}
-KINDS |= {"threads": int | None, "split": Literal["test", "val"]}
-
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-
-
-def check_values(cfg: DictConfig) -> None:
-    """Raise ConfigError for the first value at the top of the config that cannot be right."""
-    for key in KINDS.keys() & cfg.keys():
-        if not fits(cfg[key], KINDS[key]) or cfg[key] == "":
-            raise ConfigError(f"{key} must be {described(KINDS[key])}, got {cfg[key]!r}")
 
 
 def check_blocks(cfg: DictConfig) -> None:
@@ -52,12 +40,15 @@ def check_blocks(cfg: DictConfig) -> None:
 
 
 def blocks(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every dict with a `_target_` in a plain config, with its dotted key."""
+    """Yield every dict with a `_target_` in a plain config, with its key."""
     if isinstance(node, dict):
         if "_target_" in node:
             yield key, node
         for name, child in node.items():
             yield from blocks(child, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list):
+        for number, child in enumerate(node):
+            yield from blocks(child, f"{key}[{number}]")
 
 
 def find(target: str, where: str = "") -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.models.supervised import Supervised
 
 
@@ -15,3 +16,6 @@ class Classifier(Supervised):
 
     def __init__(self, *, num_classes: int, **training: Any) -> None:
         super().__init__(**training)
+        weight = getattr(self.loss, "weight", None)
+        if weight is not None and len(weight) != num_classes:
+            raise ConfigError(f"loss.weight must have {num_classes} numbers, one for each class, got {len(weight)}")

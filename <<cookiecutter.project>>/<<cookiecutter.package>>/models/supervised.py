@@ -54,6 +54,15 @@ class Supervised(LightningModule):
         self.val_metrics = MetricCollection(measures, prefix="val/", compute_groups=False)
         self.test_metrics = self.val_metrics.clone(prefix="test/")
 
+    @property
+    def lr(self) -> float:
+        """The optimizer's learning rate, where Lightning's learning-rate finder looks for it."""
+        return self.hparams.optimizer["lr"]
+
+    @lr.setter
+    def lr(self, lr: float) -> None:
+        self.hparams.optimizer["lr"] = lr
+
     def setup(self, stage: str) -> None:
         if len(self.hparams.get("input_shape") or ()) == 3 and not any(map(is_lazy, self.parameters())):
             self.to(memory_format=torch.channels_last)  # convolutions: a fifth faster on a CPU, made for a GPU

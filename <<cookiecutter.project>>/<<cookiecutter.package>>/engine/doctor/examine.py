@@ -24,7 +24,7 @@ from <<cookiecutter.package>>.engine.results import best_checkpoint
 from <<cookiecutter.package>>.engine.survival.checkpoints import load_weights
 from <<cookiecutter.package>>.engine.survival.loops import use_step_callbacks
 from <<cookiecutter.package>>.engine.survival.run_folder import open_run
-from <<cookiecutter.package>>.engine.targets import check_blocks, check_values
+from <<cookiecutter.package>>.engine.targets import check_blocks
 
 GPU_FILES = {"/dev/nvidia0": "NVIDIA", "/dev/kfd": "AMD"}
 
@@ -32,7 +32,6 @@ GPU_FILES = {"/dev/nvidia0": "NVIDIA", "/dev/kfd": "AMD"}
 def examine(cfg: DictConfig) -> bool:
     """Print a line for each rule, write doctor.json, and return whether something is wrong."""
     be_quiet()
-    check_values(cfg)
     checks = TrainingChecks(cfg.checks, list(cfg.intended or []))
     report = Report(checks.findings)
     checks.findings.answer, checks.findings.keep, checks.findings.may_stop = "error", True, True

@@ -6,12 +6,13 @@ from typing import Any, Literal
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.survival.durable_file import copy_file
 from <<cookiecutter.package>>.engine.survival.loops import StepCallback
 from <<cookiecutter.package>>.engine.targets import did_you_mean
 
-Mode = Literal["min", "max"]
+Mode = Literal["auto", "min", "max"]
 
 
 class BestAndLast(StepCallback, Checkpoint):
@@ -22,12 +23,12 @@ class BestAndLast(StepCallback, Checkpoint):
     Args:
         dirpath: folder of the two files.
         monitor: metric that makes a checkpoint the best; None saves no best.ckpt.
-        mode: min or max, which of two values of the metric is better.
+        mode: min or max, which of two values of the metric is better; run.py hands over which one auto is.
         every_n_train_steps: save last.ckpt also within an epoch, after so many optimizer steps; None does not.
     """
 
     def __init__(
-        self, dirpath: str, monitor: str | None = None, mode: Mode = "min", every_n_train_steps: int | None = None
+        self, dirpath: str, monitor: str | None = None, mode: Mode = "auto", every_n_train_steps: int | None = None
     ) -> None:
         if every_n_train_steps is not None and every_n_train_steps < 1:
             raise ConfigError(f"every_n_train_steps must be null or at least 1, got {every_n_train_steps}")
@@ -65,12 +66,17 @@ class BestAndLast(StepCallback, Checkpoint):
             raise ConfigError(f"monitor={self.monitor} is not logged{near}\nThere are: {', '.join(metrics)}")
         self.validated = False
         score, best = metrics[self.monitor].item(), self.best_model_score
-        better = math.isfinite(score) and (best is None or (score < best if self.mode == "min" else score > best))
+        better = math.isfinite(score) and (best is None or (score > best if self.mode == "max" else score < best))
         better = trainer.strategy.reduce_boolean_decision(better)  # a save needs every process
         if better:
             self.best_model_score = score
             self.best_epoch = trainer.current_epoch + (not epoch_ended)
         return better
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.monitor and self.monitor not in trainer.callback_metrics:
+            names = ", ".join(trainer.callback_metrics) or "none"
+            say(f"monitor={self.monitor} was never logged, so there is no best.ckpt. Logged were: {names}")
 
     def state_dict(self) -> dict[str, Any]:
         return {"best_model_score": self.best_model_score, "best_epoch": self.best_epoch}

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import time
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
@@ -114,9 +113,7 @@ def claim_folder(cfg: DictConfig, stack: ExitStack) -> Path | None:
         return None
     older = None
     try:
-        cfg.name = unique_name(Path(cfg.runs_dir)) if cfg.name is None else str(cfg.name)
-        if not re.fullmatch(r"\w[\w.-]*", cfg.name):
-            raise ConfigError(f"name must be one folder of letters, digits, '_', '-' and '.', got {cfg.name!r}")
+        cfg.name = cfg.name or unique_name(Path(cfg.runs_dir))
         path = Path(cfg.run_dir)
         path.mkdir(parents=True, exist_ok=True)
         stack.enter_context(locked(path))

@@ -1,0 +1,114 @@
+"""The keys of a config and what they may be: said before torch is loaded."""
+
+import os
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+
+from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.targets import described, fits
+
+# The keys of train.yaml and evaluate.yaml that are one value. Whatever else you write goes under `own`, for ${own.x}.
+VALUES = {"name": str | None, "seed": int | None, "test": bool, "checkpoint": str | None, "threads": int | None}
+VALUES |= {"matmul_precision": Literal["highest", "high", "medium"], "monitor": str | None}
+VALUES |= {
+    "mode": Literal["auto", "min", "max"],
+    "checks": Literal["error", "warn", "skip"],
+    "intended": list | NoneType,
+}
+VALUES |= {"overwrite": bool, "runs_dir": str, "run_dir": str, "run": str | None, "split": Literal["test", "val"]}
+
+BLOCKS = ("data", "model", "trainer", "loss", "optimizer", "scheduler")  # a `_target_` and its arguments
+REQUIRED = ("data", "model", "trainer")
+MAPS = ("callbacks", "logger", "metrics")  # of blocks, by names of your choice
+FILES = ("path", "test_path", "predict_path")  # of data
+FRACTIONS = ("val_fraction", "test_fraction")  # of data
+
+
+def check_config(cfg: DictConfig) -> None:
+    """Raise ConfigError for the first key that nobody reads and the first value that cannot be right.
+
+    A path that begins with `~` gets the home folder.
+    """
+    cfg.merge_with(at_home(OmegaConf.to_container(cfg)))
+    plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # an interpolation to nowhere ends here
+    known = {*VALUES, *BLOCKS, *MAPS, "own"}
+    for key, value in plain.items():
+        if key not in known:
+            raise ConfigError(f"{no_key(key, plain)}\nA value of your own belongs under `own`, as +own.{key}=...")
+        if key in VALUES and (not fits(value, VALUES[key]) or value == ""):
+            raise ConfigError(f"{key} must be {described(VALUES[key])}, got {value!r}")
+    for key in REQUIRED * ("run" not in plain):
+        if "_target_" not in (plain.get(key) or {}):
+            raise ConfigError(f"{key} has no _target_: choose one of configs/{key}/")
+    for key in (*BLOCKS, *MAPS):
+        check_map(key, plain.get(key), plain, of_blocks=key in MAPS)
+    if not re.fullmatch(r"\w[\w.-]*", plain.get("name") or "unnamed"):
+        raise ConfigError(f"name must be one folder of letters, digits, '_', '-' and '.', got {plain['name']!r}")
+    check_files(plain)
+
+
+def check_map(key: str, value: Any, plain: dict[str, Any], *, of_blocks: bool) -> None:
+    """Raise ConfigError for what stands among blocks and is none: its name is misspelt."""
+    if not isinstance(value, dict | None):
+        raise ConfigError(f"{key} must be a block with a _target_, or null, got {value!r}")
+    children = {f"{key}.{name}": child for name, child in (value or {}).items()}
+    of_blocks |= (
+        any(isinstance(child, dict) and "_target_" in child for child in children.values()) and "_target_" not in value
+    )
+    for name, child in children.items():
+        if of_blocks and child and not (isinstance(child, dict) and "_target_" in child):
+            raise ConfigError(f"{name} has no _target_, so nobody reads it: {no_key(name, plain)}")
+        if isinstance(child, dict):
+            check_map(name, child, plain, of_blocks=False)
+
+
+def check_files(plain: dict[str, Any]) -> None:
+    """Raise ConfigError for a file or folder that is missing, or a share that is none."""
+    data, checkpoint = plain.get("data") or {}, plain.get("checkpoint")
+    for name in FRACTIONS:
+        if isinstance(share := data.get(name), int | float) and not 0 <= share < 1:
+            raise ConfigError(f"data.{name} must be between 0 and 1, got {share}")
+    paths = {f"data.{name}": data.get(name) for name in (*FILES, *["root"] * ("download" not in data))}
+    paths |= {} if "run" in plain else {"checkpoint": checkpoint}
+    for key, path in paths.items():
+        if isinstance(path, str) and not Path(path).exists():
+            raise ConfigError(f"{key}={path} does not exist (relative to {Path.cwd()})")
+    if "run" in plain and not Path(plain["run"] or "", "config.yaml").is_file():
+        raise ConfigError(
+            f"run must be the folder of a run, as run=runs/baseline, got {plain['run']}: it has no config.yaml"
+        )
+
+
+def at_home(node: Any) -> Any:
+    """Return a plain config whose texts that begin with `~/` begin with the home folder."""
+    if isinstance(node, dict):
+        return {key: at_home(child) for key, child in node.items()}
+    if isinstance(node, list):
+        return [at_home(child) for child in node]
+    return os.path.expanduser(node) if isinstance(node, str) and re.match("~(/|$)", node) else node
+
+
+def no_key(key: str, plain: dict[str, Any]) -> str:
+    """Return `... is no key`, with the nearest of those that a config has: the same last word, or almost the same words."""
+    names = list(dotted(plain))
+    parent, _, last = key.rpartition(".")
+    same = [name for name in names if name.rpartition(".")[2] == last and name != key]
+    beside = {name.rpartition(".")[2]: name for name in names if name.rpartition(".")[0] == parent and name != key}
+    ends = {name.rpartition(".")[2]: name for name in names if name != key}
+    near = same or [
+        (ends | beside)[end] for end in get_close_matches(last, beside) or get_close_matches(last, ends, cutoff=0.8)
+    ]
+    return f"{key} is no key" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def dotted(node: Any, key: str = "") -> Iterator[str]:
+    """Yield the dotted names of what is in nested dicts."""
+    for name, child in node.items() if isinstance(node, dict) else ():
+        yield f"{key}{name}"
+        yield from dotted(child, f"{key}{name}.")
