@@ -1,12 +1,18 @@
 """Refuse a project or package name that could not be installed or imported."""
 
+import json
 import keyword
 import re
 import sys
+import unicodedata
 
 project = <<cookiecutter.project | tojson>>
 package = <<cookiecutter.package | tojson>>
-texts = {"description": <<cookiecutter.description | tojson>>, "author": <<cookiecutter.author | tojson>>}
+# As JSON within a text: Python does not join the two halves in which JSON writes a letter beyond the first 65 536.
+texts = {
+    "description": json.loads(<<cookiecutter.description | tojson | tojson>>),
+    "author": json.loads(<<cookiecutter.author | tojson | tojson>>),
+}
 
 # What the project keeps at its root, what it imports, and what those import: a package of the same name would hide it.
 TAKEN = {
@@ -38,7 +44,7 @@ elif keyword.iskeyword(package) or keyword.issoftkeyword(package) or taken(packa
     problem = f"package must not be a Python keyword, a Python module or a dependency, got {package!r}"
 else:
     for question, text in texts.items():
-        if not text.strip() or not text.isprintable():
+        if not text.strip() or {unicodedata.category(letter) for letter in text} & {"Cc", "Zl", "Zp"}:
             problem = f"{question} must be one line of text, got {text!r}"
 
 if problem:

@@ -122,8 +122,15 @@ def test_ruff_and_pyright_accept_the_code_whatever_the_package_is_called(tmp_pat
     subprocess.run([sys.executable, "-m", "pyright", "--pythonpath", sys.executable], cwd=project, check=True)
 
 
-def test_quotes_and_accents_survive(tmp_path):
-    author, description = 'María "Coco" O\'Neill \\ Söhne', 'Says "hello" \\ in C:\\temp'
+TEXTS = [
+    ('María "Coco" O\'Neill \\ Söhne', 'Says "hello" \\ in C:\\temp'),
+    ("𠮷田 太郎", "Classify 🐱 and 🐶"),  # beyond the first 65 536 letters
+    ("نور\u200cالدین", "हिन्दी, 👩\u200d🔬"),  # with joiners
+]
+
+
+@pytest.mark.parametrize(("author", "description"), TEXTS)
+def test_quotes_and_letters_of_every_script_survive(tmp_path, author, description):
     project = generate(tmp_path, author=author, description=description)
     metadata = tomllib.loads((project / "pyproject.toml").read_text())["project"]
     assert metadata["authors"] == [{"name": author}]
