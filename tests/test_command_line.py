@@ -50,7 +50,21 @@ def summary_of(project, name):
     [
         (["train.py", "--help"], 0, "Groups and their options"),
         (["train.py", "--cfg", "job"], 0, "max_epochs: 20"),
-        (["train.py", "trainer.acelerator=gpu"], 1, "Key 'acelerator' is not in struct"),
+        (
+            ["train.py", "trainer.acelerator=gpu"],
+            1,
+            "no key; did you mean trainer.accelerator?\n+trainer.acelerator=gpu hands",
+        ),
+        (["train.py", "lr=0.5"], 1, "lr is no key; did you mean optimizer.lr?\n"),
+        (["train.py", "+lr=0.5"], 1, "lr is no key; did you mean optimizer.lr?\n"),
+        (["doctor.py", "+lr=0.5"], 1, "lr is no key; did you mean optimizer.lr?\n"),
+        (["evaluate.py", "run=runs/none"], 1, "run must be the folder of a run, as run=runs/baseline, got runs/none"),
+        (["evaluate.py", "split=dev"], 1, "split must be test or val, got 'dev'"),
+        (["train.py", "data.val_fraction=10"], 1, "data.val_fraction must be between 0 and 1, got 10"),
+        (["train.py", "checkpoint=none.ckpt"], 1, "checkpoint=none.ckpt does not exist"),
+        (["train.py", "name=a/b"], 1, "name must be one folder"),
+        (["train.py", "seed=${paths.x}"], 1, ": Interpolation key 'paths.x' not found\n"),
+        (["train.py", "data=null"], 1, "a group is left out with ~"),
         (["train.py", "model=resnt"], 1, "Available options in 'model'"),
         (["evaluate.py", "--help"], 0, "Usage: python evaluate.py run=runs/<name>"),
     ],
@@ -80,6 +94,14 @@ class Broken(MLP):
         return undefined_name
 """
 
+BARE_MODEL = """
+from lightning import LightningModule
+
+
+class Bare(LightningModule):
+    pass
+"""
+
 MISTAKES = {
     "+trainer.max_epoch=5": "trainer.max_epoch is not an argument of lightning.Trainer; did you mean max_epochs?",
     "+model.chanels=3": "model.chanels is not an argument of my_project.models.cnn.CNN; did you mean channels?",
@@ -106,9 +128,18 @@ def test_a_mistake_is_one_message_and_a_bug_keeps_its_traceback(tmp_path, run_sc
     project = generate(tmp_path)
     (project / "my_project" / "models" / "broken.py").write_text(BROKEN_MODEL.format(package="my_project"))
     (project / "configs" / "model" / "broken.yaml").write_text("_target_: my_project.models.broken.Broken\n")
+    (project / "my_project" / "models" / "bare.py").write_text(BARE_MODEL)
+    (project / "configs" / "model" / "bare.yaml").write_text("_target_: my_project.models.bare.Bare\n")
     commands = [["train.py", override] for override in MISTAKES]
+    commands += [["train.py", "model=bare", "optimizer.lr=5"]]
     commands += [["evaluate.py"], ["evaluate.py", "run=runs/none"], ["evaluate.py", "run=runs/none", "split=dev"]]
-    messages = [*MISTAKES.values(), "run must be the folder of a run", "runs/none/config.yaml", "split must be"]
+    messages = [
+        *MISTAKES.values(),
+        "optimizer.lr=5: my_project.models.bare.Bare takes no optimizer",
+        "run must be the folder of a run",
+        "got runs/none: it has no config.yaml",
+        "split must be",
+    ]
     *finished, broken = run_scripts(project, *commands, ["train.py", "model=broken"])
     for command, message, result in zip(commands, messages, finished, strict=True):
         assert result.returncode == 1, command

@@ -125,7 +125,7 @@ def test_ruff_and_pyright_accept_the_code_whatever_the_package_is_called(tmp_pat
 TEXTS = [
     ('María "Coco" O\'Neill \\ Söhne', 'Says "hello" \\ in C:\\temp'),
     ("𠮷田 太郎", "Classify 🐱 and 🐶"),  # beyond the first 65 536 letters
-    ("نور\u200cالدین", "हिन्दी, 👩\u200d🔬"),  # with joiners
+    ("نور\u200cالدین", "हिन्दी, 👩\u200d🔬"),  # noqa: RUF001  with joiners
 ]
 
 

@@ -3,11 +3,13 @@
 This is the only place that calls Hydra's `instantiate`.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 import hydra.utils
 import torch
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from lightning import LightningDataModule, LightningModule
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -75,6 +77,11 @@ def build_model(cfg: DictConfig, data: LightningDataModule, *, from_checkpoint: 
     if from_checkpoint and "weights" in block:
         block["weights"] = None  # neither a download nor a file is needed
     accepted, _ = arguments(find(block["_target_"]))
+    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    for override in overrides:
+        name = re.split("[.=]", override.lstrip("+"))[0]
+        if chosen.get(name) and name not in accepted:
+            raise ConfigError(f"{override}: {block['_target_']} takes no {name}, so nobody would read it")
     required = {name for name, parameter in accepted.items() if parameter.default is parameter.empty}
     if missing := sorted(required & {*FROM_DATA, *FROM_CONFIG} - known.keys() - block.keys()):
         raise ConfigError(

@@ -74,7 +74,7 @@ def described(error: Exception) -> str:
     if isinstance(error, ConfigError | TrainingError):
         return str(error)
     if isinstance(error, OmegaConfBaseException):
-        return f"{error.full_key}: {error.msg}" if error.full_key else str(error)
+        return f"{error.full_key}: {str(error.msg).partition(chr(10))[0]}"
     cause = error.__cause__
     if not isinstance(error, HydraException):
         return "".join(traceback.format_exception(error))
