@@ -1,12 +1,14 @@
 """The main path: train a model and test it, or score it again."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import LightningDataModule
+from lightning import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import LambdaCallback
 from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from <<cookiecutter.package>>.engine.build import build, build_model
 from <<cookiecutter.package>>.engine.console import be_quiet, print_end, print_result, say
@@ -27,6 +29,8 @@ def train(cfg: DictConfig) -> float | None:
     with open_run(cfg) as run:
         if not run.finished:
             fit_and_test(cfg, run)
+        elif run.moved:
+            check_split(build(cfg.data), run.summary, moved=True)
     metrics = run.summary.get("metrics", {})
     print_result(metrics)
     print_end(run.summary, run.path)
@@ -38,7 +42,7 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
     set_machine(cfg)
     check_blocks(cfg)
     data = build(cfg.data)
-    check_split(data, run.summary)
+    check_split(data, run.summary, moved=run.moved)
     model = build_model(cfg, data, from_checkpoint=bool(run.checkpoint or cfg.checkpoint))
     if run.checkpoint:  # Lightning loads all of it; this says what is wrong with it
         checkpoints.check_resumable(checkpoints.load_weights(model, run.checkpoint), run.checkpoint)
@@ -85,28 +89,68 @@ def logger_ids(loggers: dict[str, Logger]) -> dict[str, str]:
 
 
 def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
-    """Score a checkpoint of a run on one split of the data it was trained with; return the metrics by name."""
+    """Score a checkpoint of a run on one split of its data, or of other data; return the metrics by name."""
     be_quiet()
     check_values(cfg)
     run_cfg, summary = load_run(cfg.run)
     run_cfg.trainer.merge_with(cfg.trainer)
+    run_cfg.data = cfg.data if "_target_" in cfg.data else OmegaConf.merge(run_cfg.data, cfg.data)
     set_machine(run_cfg)
     check_blocks(run_cfg)
-    checkpoint = checkpoints.find_checkpoint(Path(cfg.run), cfg.checkpoint)
+    path = checkpoints.find_checkpoint(Path(cfg.run), cfg.checkpoint)
+    checkpoint = checkpoints.read(path)
     data = build(run_cfg.data)
-    model = build_model(run_cfg, data, from_checkpoint=True)
-    checkpoints.load_weights(model, checkpoint)
+    model = build_model(run_cfg, data, from_checkpoint=True, trained=checkpoint.get("hyper_parameters"))
+    checkpoints.copy_weights(model, checkpoint, path)
     blocks = {name: run_cfg.callbacks[name] for name in ("checks", "progress") if run_cfg.callbacks.get(name)}
     off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": "progress" in blocks}
-    trainer = build(run_cfg.trainer, callbacks=[build(block) for block in blocks.values()], **off)
+    once_set_up = LambdaCallback(setup=partial(as_in_training, checkpoint, summary, bool(cfg.data)))
+    callbacks = [once_set_up, *(build(block) for block in blocks.values())]
+    trainer = build(run_cfg.trainer, callbacks=callbacks, **off)
     (trainer.test if cfg.split == "test" else trainer.validate)(model, datamodule=data, verbose=False)
-    check_split(data, summary)
     metrics = split_metrics(trainer, cfg.split)
     print_result(metrics)
     return metrics
 
 
-def check_split(data: LightningDataModule, summary: dict[str, Any]) -> None:
-    """Raise ConfigError when the data is not what the run was trained with."""
-    if summary.get("split_sha256") not in (None, getattr(data, "split_sha256", None)):
-        raise ConfigError("data has changed since the run (split_sha256): it may have been trained on these samples")
+def as_in_training(
+    checkpoint: dict[str, Any],
+    summary: dict[str, Any],
+    other: bool,
+    trainer: Trainer,
+    model: LightningModule,
+    stage: str,
+) -> None:
+    """Have the data encode samples and number classes as for the run, as far as they keep that; say if they are `other`."""
+    data = trainer.datamodule
+    if state := checkpoint.get(type(data).__qualname__):
+        data.load_state_dict(state)
+    known, found = model.hparams.get("num_classes"), getattr(data, "num_classes", None)
+    if None not in (known, found) and known != found:
+        raise ConfigError(
+            f"data has {found} classes, and the run's model knows {known}: score it on data of the same ones"
+        )
+    check_split(data, summary, other=other)
+
+
+def check_split(
+    data: LightningDataModule, summary: dict[str, Any], *, moved: bool = False, other: bool = False
+) -> None:
+    """Raise ConfigError when the data are not what the run was trained with; say so when `other` data are asked for."""
+    before, now = summary.get("split_sha256"), getattr(data, "split_sha256", None)
+    if before in (None, now):
+        if moved or other:
+            say(
+                "the data are the run's (split_sha256)"
+                if now
+                else "whether the data are the run's is not known: no split_sha256"
+            )
+        return
+    if not other:
+        raise ConfigError(
+            "data has changed since the run (split_sha256): it may have been trained on these samples. Put the former data "
+            "back, begin a new run, or score the data as they are: evaluate.py with their place, as data.root=images"
+        )
+    say(
+        f"the data are not the run's (split_sha256 {now!s:.8}, {before:.8} in the run), which may have seen some of them"
+    )

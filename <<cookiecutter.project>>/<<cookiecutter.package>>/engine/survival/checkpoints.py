@@ -23,7 +23,13 @@ def find_checkpoint(run_dir: Path, which: str) -> Path:
 
 
 def load_weights(model: LightningModule, path: str | Path) -> dict[str, Any]:
-    """Copy the weights of a checkpoint, read as plain data, into a model of the same layers; return all it holds."""
+    """Copy the weights of a checkpoint into a model of the same layers; return all it holds."""
+    copy_weights(model, checkpoint := read(path), path)
+    return checkpoint
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """Return what a checkpoint holds, as plain data."""
     if not Path(path).is_file():
         raise ConfigError(f"checkpoint={path} does not exist (relative to {Path.cwd()})")
     try:
@@ -31,15 +37,21 @@ def load_weights(model: LightningModule, path: str | Path) -> dict[str, Any]:
             if damaged := file.testzip():
                 raise ValueError(f"{damaged} is damaged")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        state = checkpoint["state_dict"]
+        _ = checkpoint["state_dict"]
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise ConfigError(f"{path} cannot be read: it is truncated or not a checkpoint ({reason}). {REMEDY}") from error
-    try:
-        model.load_state_dict(state, strict=model.strict_loading)
-    except RuntimeError as error:
-        raise ConfigError(f"{path} holds the weights of another model. {REMEDY}\n{error}") from error
     return checkpoint
+
+
+def copy_weights(model: LightningModule, checkpoint: dict[str, Any], path: str | Path) -> None:
+    """Copy the weights of a checkpoint that was read from `path` into a model of the same layers."""
+    try:
+        model.load_state_dict(checkpoint["state_dict"], strict=model.strict_loading)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{path} holds the weights of another model, or for data of another shape. {REMEDY}\n{error}"
+        ) from error
 
 
 def check_hyperparameters(**parts: Any) -> None:

@@ -18,7 +18,7 @@ from yaml import YAMLError
 
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError, Preempted, TrainingError
-from <<cookiecutter.package>>.engine.survival.config_differences import differences
+from <<cookiecutter.package>>.engine.survival.config_differences import PLACE, differences
 from <<cookiecutter.package>>.engine.survival.durable_file import replacing
 from <<cookiecutter.package>>.engine.survival.run_lock import locked
 from <<cookiecutter.package>>.engine.survival.signals import handlers_restored
@@ -34,10 +34,13 @@ class Run:
         path: its folder.
         summary: what summary.json said when the run was opened.
         checkpoint: from which it continues; None starts at the beginning.
+        moved: the config says that its data lie elsewhere now.
     """
 
-    def __init__(self, path: Path, summary: dict[str, Any], checkpoint: Path | None = None) -> None:
-        self.path, self.summary, self.checkpoint = path, summary, checkpoint
+    def __init__(
+        self, path: Path, summary: dict[str, Any], checkpoint: Path | None = None, *, moved: bool = False
+    ) -> None:
+        self.path, self.summary, self.checkpoint, self.moved = path, summary, checkpoint, moved
         self.started, self.finished = False, summary.get("status") == "finished"
         self.clock = time.perf_counter() - summary.get("seconds", 0)
 
@@ -152,13 +155,15 @@ def read_run(cfg: DictConfig) -> Run:
     before, summary = load_run(path)
     if cfg.seed is None:
         cfg.seed = before.seed
-    if changes := differences(before, cfg):
+    changes = differences(before, cfg)
+    moved = [key for key in changes if PLACE.fullmatch(key) and summary.get("split_sha256")]
+    if len(changes) > len(moved):
         raise ConfigError(
             f"{path} has another config. Choose another name, give the same values, or start afresh with overwrite=true, "
-            f"which moves the folder aside:\n  " + "\n  ".join(changes)
+            f"which moves the folder aside:\n  " + "\n  ".join(changes.values())
         )
     checkpoints = (path / "checkpoints" / name for name in ("last.ckpt", "best.ckpt"))
-    return Run(path, summary, next(filter(Path.exists, checkpoints), None))
+    return Run(path, summary, next(filter(Path.exists, checkpoints), None), moved=bool(moved))
 
 
 def load_run(run_dir: str | Path | None) -> tuple[DictConfig, dict[str, Any]]:
