@@ -15,7 +15,7 @@ from <<cookiecutter.package>>.engine.console import be_quiet, print_end, print_r
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.machine import set_machine
 from <<cookiecutter.package>>.engine.provenance import git_state, versions
-from <<cookiecutter.package>>.engine.results import best_checkpoint, split_metrics, why_stopped
+from <<cookiecutter.package>>.engine.results import best_checkpoint, last_checkpoint, recover, split_metrics, why_stopped
 from <<cookiecutter.package>>.engine.survival import checkpoints
 from <<cookiecutter.package>>.engine.survival.loops import use_step_callbacks
 from <<cookiecutter.package>>.engine.survival.run_folder import Run, load_run, open_run
@@ -69,15 +69,22 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
     run.record(logger_ids=logger_ids(loggers))
 
     trainer.fit(model, datamodule=data, ckpt_path=run.checkpoint)
-    best, metrics = best_checkpoint(trainer)
+    recover(trainer)
+    path, metrics = (last_checkpoint if run.scored == "last" else best_checkpoint)(trainer)
     run.record(stopped=why_stopped(trainer), best_epoch=getattr(trainer.checkpoint_callback, "best_epoch", None))
+    if path:
+        checkpoint = checkpoints.load_weights(model, path, checkpoints.USE_LAST)
+        if run.scored == "best":
+            checkpoints.check_best(checkpoint, path, trainer.checkpoint_callback)
+        else:
+            say(f"scores {path}, not the best checkpoint (checkpoint=last)")
     if cfg.test:
-        if best:
-            checkpoints.load_weights(model, best)
+        trainer.callback_metrics.clear()  # ddp_spawn would return them with those of the test
         trainer.test(model, datamodule=data, verbose=False)
         metrics |= split_metrics(trainer, "test")
     checks = [outcome for callback in trainer.callbacks for outcome in getattr(callback, "outcomes", [])]
-    run.record(metrics=metrics, checkpoint=best and f"checkpoints/{Path(best).name}", checks=checks)
+    scored = {"checkpoint": path and f"checkpoints/{Path(path).name}", "checkpoint_crc": path and checkpoints.crc(path)}
+    run.record(metrics=metrics, checks=checks, **scored)
 
 
 def logger_ids(loggers: dict[str, Logger]) -> dict[str, str]:
@@ -97,8 +104,9 @@ def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     run_cfg.data = cfg.data if "_target_" in cfg.data else OmegaConf.merge(run_cfg.data, cfg.data)
     set_machine(run_cfg)
     check_blocks(run_cfg)
-    path = checkpoints.find_checkpoint(Path(cfg.run), cfg.checkpoint)
+    path = checkpoints.find_checkpoint(Path(cfg.run), cfg.checkpoint, summary)
     checkpoint = checkpoints.read(path)
+    checkpoints.check_scored(path, Path(cfg.run), summary)
     data = build(run_cfg.data)
     model = build_model(run_cfg, data, from_checkpoint=True, trained=checkpoint.get("hyper_parameters"))
     checkpoints.copy_weights(model, checkpoint, path)
@@ -152,5 +160,5 @@ def check_split(
             "back, begin a new run, or score the data as they are: evaluate.py with their place, as data.root=images"
         )
     say(
-        f"the data are not the run's (split_sha256 {now!s:.8}, {before:.8} in the run), which may have seen some of them"
+        f"the data are not the run's (split_sha256 {now!s:.8}, {before:.8} in the run): it may have been trained on some"
     )
