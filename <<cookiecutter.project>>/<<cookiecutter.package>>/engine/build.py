@@ -50,26 +50,13 @@ def build(block: Mapping[str, Any], *, recursive: bool = True, **offered: Any) -
         raise ConfigError(f"{target} does not accept {values}: {error}{known}") from error
 
 
-def build_model(
-    cfg: DictConfig,
-    data: LightningDataModule,
-    *,
-    from_checkpoint: bool = False,
-    trained: Mapping[str, Any] | None = None,
-) -> LightningModule:
-    """Build the model of the config for the data.
-
-    Args:
-        cfg: its `model`, `loss`, `metrics`, `optimizer` and `scheduler`.
-        data: says what the model has to know of it, such as the number of classes.
-        from_checkpoint: its weights come from there afterwards.
-        trained: hyperparameters of that checkpoint, whose classes and means count, if this data is other data.
+def build_model(cfg: DictConfig, data: LightningDataModule, *, from_checkpoint: bool = False) -> LightningModule:
+    """Build the model of the config for the data; `from_checkpoint`: its weights come from there afterwards.
 
     Raises:
         ConfigError: the model needs what this data does not have, such as the shape of an image.
     """
     known = {name: getattr(data, name) for name in FROM_DATA if getattr(data, name, None) is not None}
-    known |= {name: trained[name] for name in FROM_DATA if name in (trained or {}) and name != "input_shape"}
     known |= {name: plain(cfg[name]) for name in FROM_CONFIG if cfg.get(name)}
     block = plain(cfg.model)
     if from_checkpoint and "weights" in block:

@@ -34,30 +34,21 @@ def why_stopped(trainer: Trainer) -> str:
     return f"a limit or a callback, after {epochs} epochs and {steps} steps"
 
 
-def best_checkpoint(trainer: Trainer) -> tuple[str | None, dict[str, dict[str, Any]]]:
-    """Return the path of the best checkpoint, and its monitored score as an entry of the summary."""
+def best_checkpoint(trainer: Trainer, which: str = "best") -> tuple[str | None, dict[str, dict[str, Any]]]:
+    """Return the path of the best checkpoint, or of the last one, and its monitored score as an entry of the summary."""
     callback = trainer.checkpoint_callback
     if callback is None or callback.best_model_score is None:
         return None, {}
-    _, last = last_checkpoint(trainer)
-    entry = last.get(callback.monitor, {"num_samples": None})
-    return callback.best_model_path, {callback.monitor: entry | {"value": float(callback.best_model_score)}}
-
-
-def last_checkpoint(trainer: Trainer) -> tuple[str | None, dict[str, dict[str, Any]]]:
-    """Return the same of the last checkpoint."""
-    callback = trainer.checkpoint_callback
-    name = callback.monitor or ""
-    metrics = split_metrics(trainer, name.partition("/")[0])
-    return callback.last_model_path, {name: metrics[name]} if name in metrics else {}
+    name = callback.monitor
+    entry = split_metrics(trainer, name.partition("/")[0]).get(name, {"num_samples": None})
+    if which == "last":
+        return callback.last_model_path, {name: entry} if "value" in entry else {}
+    return callback.best_model_path, {name: entry | {"value": float(callback.best_model_score)}}
 
 
 def split_metrics(trainer: Trainer, split: str) -> dict[str, dict[str, Any]]:
     """Return the `value` of each metric last measured on a split, and the `num_samples` behind it."""
     values = {name: value.item() for name, value in trainer.callback_metrics.items() if value.numel() == 1}
-    num_samples = values.get(f"{split}/num_samples")
-    return {
-        name: {"value": value, "num_samples": num_samples and int(num_samples)}
-        for name, value in values.items()
-        if not name.endswith("/num_samples")
-    }
+    counts = {name: int(values.pop(name)) for name in list(values) if name.endswith("/num_samples")}
+    num_samples = counts.get(f"{split}/num_samples")
+    return {name: {"value": value, "num_samples": num_samples} for name, value in values.items()}

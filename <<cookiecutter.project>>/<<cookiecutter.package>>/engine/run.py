@@ -1,21 +1,19 @@
 """The main path: train a model and test it, or score it again."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import LambdaCallback
+from lightning import LightningDataModule
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
-from <<cookiecutter.package>>.engine.build import build, build_model
+from <<cookiecutter.package>>.engine.build import FROM_DATA, build, build_model
 from <<cookiecutter.package>>.engine.console import be_quiet, print_end, print_result, say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.machine import set_machine
 from <<cookiecutter.package>>.engine.provenance import git_state, versions
-from <<cookiecutter.package>>.engine.results import best_checkpoint, last_checkpoint, recover, split_metrics, why_stopped
+from <<cookiecutter.package>>.engine.results import best_checkpoint, recover, split_metrics, why_stopped
 from <<cookiecutter.package>>.engine.survival import checkpoints
 from <<cookiecutter.package>>.engine.survival.loops import use_step_callbacks
 from <<cookiecutter.package>>.engine.survival.run_folder import Run, load_run, open_run
@@ -30,7 +28,7 @@ def train(cfg: DictConfig) -> float | None:
         if not run.finished:
             fit_and_test(cfg, run)
         elif run.moved:
-            check_split(build(cfg.data), run.summary, moved=True)
+            check_split(build(cfg.data), run.summary)
     metrics = run.summary.get("metrics", {})
     print_result(metrics)
     print_end(run.summary, run.path)
@@ -42,7 +40,7 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
     set_machine(cfg)
     check_blocks(cfg)
     data = build(cfg.data)
-    check_split(data, run.summary, moved=run.moved)
+    check_split(data, run.summary)
     model = build_model(cfg, data, from_checkpoint=bool(run.checkpoint or cfg.checkpoint))
     if run.checkpoint:  # Lightning loads all of it; this says what is wrong with it
         checkpoints.check_resumable(checkpoints.load_weights(model, run.checkpoint), run.checkpoint)
@@ -66,25 +64,22 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
     checkpoints.check_hyperparameters(model=model, data=data)
     sha256 = getattr(data, "split_sha256", None)
     run.start(cfg, versions=versions(), threads=torch.get_num_threads(), git=git_state(), split_sha256=sha256)
-    run.record(logger_ids=logger_ids(loggers))
+    run.record(logger_ids=logger_ids(loggers), best_step=None)
 
     trainer.fit(model, datamodule=data, ckpt_path=run.checkpoint)
     recover(trainer)
-    path, metrics = (last_checkpoint if run.scored == "last" else best_checkpoint)(trainer)
-    run.record(stopped=why_stopped(trainer), best_epoch=getattr(trainer.checkpoint_callback, "best_epoch", None))
+    path, metrics = best_checkpoint(trainer, run.scored)
+    callback = trainer.checkpoint_callback if run.scored == "best" else None
+    best = {key: getattr(callback, key, None) for key in ("best_epoch", "best_step")}
+    run.record(stopped=why_stopped(trainer), metrics=metrics, **best)
     if path:
-        checkpoint = checkpoints.load_weights(model, path, checkpoints.USE_LAST)
-        if run.scored == "best":
-            checkpoints.check_best(checkpoint, path, trainer.checkpoint_callback)
-        else:
-            say(f"scores {path}, not the best checkpoint (checkpoint=last)")
+        checkpoints.check_best(checkpoints.load_weights(model, path, checkpoints.USE_LAST), path, run.summary)
     if cfg.test:
         trainer.callback_metrics.clear()  # ddp_spawn would return them with those of the test
         trainer.test(model, datamodule=data, verbose=False)
         metrics |= split_metrics(trainer, "test")
     checks = [outcome for callback in trainer.callbacks for outcome in getattr(callback, "outcomes", [])]
-    scored = {"checkpoint": path and f"checkpoints/{Path(path).name}", "checkpoint_crc": path and checkpoints.crc(path)}
-    run.record(metrics=metrics, checks=checks, **scored)
+    run.record(metrics=metrics, checkpoint=path and f"checkpoints/{Path(path).name}", checks=checks)
 
 
 def logger_ids(loggers: dict[str, Logger]) -> dict[str, str]:
@@ -105,60 +100,33 @@ def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     set_machine(run_cfg)
     check_blocks(run_cfg)
     path = checkpoints.find_checkpoint(Path(cfg.run), cfg.checkpoint, summary)
-    checkpoint = checkpoints.read(path)
-    checkpoints.check_scored(path, Path(cfg.run), summary)
+    checkpoint = checkpoints.read(path, checkpoints.USE_LAST)
+    if cfg.checkpoint == "best":
+        checkpoints.check_best(checkpoint, path, summary)
     data = build(run_cfg.data)
-    model = build_model(run_cfg, data, from_checkpoint=True, trained=checkpoint.get("hyper_parameters"))
+    checkpoints.restore_data(data, checkpoint)
+    trained = {k: v for k, v in checkpoint.get("hyper_parameters", {}).items() if k in FROM_DATA and k != "input_shape"}
+    run_cfg.model.update(trained)
+    model = build_model(run_cfg, data, from_checkpoint=True)
     checkpoints.copy_weights(model, checkpoint, path)
     blocks = {name: run_cfg.callbacks[name] for name in ("checks", "progress") if run_cfg.callbacks.get(name)}
     off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": "progress" in blocks}
-    once_set_up = LambdaCallback(setup=partial(as_in_training, checkpoint, summary, bool(cfg.data)))
-    callbacks = [once_set_up, *(build(block) for block in blocks.values())]
-    trainer = build(run_cfg.trainer, callbacks=callbacks, **off)
+    trainer = build(run_cfg.trainer, callbacks=[build(block) for block in blocks.values()], **off)
     (trainer.test if cfg.split == "test" else trainer.validate)(model, datamodule=data, verbose=False)
+    check_split(data, summary, other=bool(cfg.data))
     metrics = split_metrics(trainer, cfg.split)
     print_result(metrics)
     return metrics
 
 
-def as_in_training(
-    checkpoint: dict[str, Any],
-    summary: dict[str, Any],
-    other: bool,
-    trainer: Trainer,
-    model: LightningModule,
-    stage: str,
-) -> None:
-    """Have the data encode samples and number classes as for the run, as far as they keep that; say if they are `other`."""
-    data = trainer.datamodule
-    if state := checkpoint.get(type(data).__qualname__):
-        data.load_state_dict(state)
-    known, found = model.hparams.get("num_classes"), getattr(data, "num_classes", None)
-    if None not in (known, found) and known != found:
-        raise ConfigError(
-            f"data has {found} classes, and the run's model knows {known}: score it on data of the same ones"
-        )
-    check_split(data, summary, other=other)
-
-
-def check_split(
-    data: LightningDataModule, summary: dict[str, Any], *, moved: bool = False, other: bool = False
-) -> None:
-    """Raise ConfigError when the data are not what the run was trained with; say so when `other` data are asked for."""
+def check_split(data: LightningDataModule, summary: dict[str, Any], *, other: bool = False) -> None:
+    """Raise ConfigError when the data are not what the run was trained with; only say so when `other` data are asked for."""
     before, now = summary.get("split_sha256"), getattr(data, "split_sha256", None)
-    if before in (None, now):
-        if moved or other:
-            say(
-                "the data are the run's (split_sha256)"
-                if now
-                else "whether the data are the run's is not known: no split_sha256"
-            )
+    if before == now is not None or (before is None and not other):
         return
     if not other:
         raise ConfigError(
             "data has changed since the run (split_sha256): it may have been trained on these samples. Put the former data "
             "back, begin a new run, or score the data as they are: evaluate.py with their place, as data.root=images"
         )
-    say(
-        f"the data are not the run's (split_sha256 {now!s:.8}, {before:.8} in the run): it may have been trained on some"
-    )
+    say(f"the data {'are not' if before else 'may not be'} the run's (split_sha256 {now}, of the run {before})")

@@ -23,7 +23,6 @@ from <<cookiecutter.package>>.engine.errors import ConfigError, TrainingError
 from <<cookiecutter.package>>.engine.survival.durable_file import replacing
 from <<cookiecutter.package>>.engine.survival.run_lock import lock
 
-DIGEST_SIZE = hashlib.sha256().digest_size
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, the quota, what a file may hold
 
 
@@ -31,9 +30,8 @@ class ImageCache:
     """What is known of the files of one folder, read to one size: their pixels, and which cannot be read.
 
     It is kept in two files in `folder`, whose names stand for the root and the settings, and for the path, size and
-    time of every image: when one changes, all are read again and the former files are removed. The pixels are followed
-    by a digest of what each file holds. Of several processes one reads, the others wait. The `.json` is written last:
-    without it the rest does not count.
+    time of every image: when one changes, all are read again and the former files are removed. Of several
+    processes one reads, the others wait. The `.json` is written last: without it the rest does not count.
 
     Args:
         folder: holds the caches; is made.
@@ -74,19 +72,15 @@ class ImageCache:
 
     def is_complete(self) -> bool:
         written = self.pixels_path.stat().st_size if self.pixels_path.exists() else 0
-        pixels = written - DIGEST_SIZE * len(self.files)
-        return self.record_path.exists() and pixels in {self.num_bytes, np.prod(self.shape, dtype=np.int64)}
+        return self.record_path.exists() and (written == self.num_bytes or not self.keep_pixels)
 
     def unreadable(self) -> dict[str, str]:
         """Return why a file cannot be read, by path."""
         return json.loads(self.record_path.read_text())["unreadable"]
 
-    def digests(self) -> np.ndarray:
-        """Return the SHA-256 (N, 32), uint8, of each file; zeros for one that cannot be read."""
-        num_bytes = DIGEST_SIZE * len(self.files)
-        with self.pixels_path.open("rb") as file:
-            file.seek(-num_bytes, os.SEEK_END)
-            return np.frombuffer(file.read(), dtype=np.uint8).reshape(-1, DIGEST_SIZE)
+    def hashes(self) -> list[str]:
+        """Return a hash of what each file holds."""
+        return json.loads(self.record_path.read_text())["sha256"]
 
     def remove_former(self) -> None:
         """Remove what is known of former files, and what a killed process has left."""
@@ -108,33 +102,32 @@ class ImageCache:
             raise ConfigError(f"{needed}, where {in_words(free)} are free. {remedy}")
         say(f"decodes once: {needed}" if self.keep_pixels else f"looks once for damaged files among {images}")
         unreadable: dict[str, str] = {}
-        digests = bytearray()
+        hashes = []
         try:
-            with replacing(self.pixels_path) as output:
-                for file, (image, digest) in zip(self.files, self.images(), strict=True):
+            with replacing(self.pixels_path) if self.keep_pixels else open(os.devnull, "wb") as output:
+                for file, (image, sha256) in zip(self.files, self.images(), strict=True):
                     if isinstance(image, Unreadable):
                         unreadable[file.path] = str(image)
                         image = np.zeros(self.shape[1:], dtype=np.uint8)
-                    if self.keep_pixels:
-                        output.write(image.tobytes())
-                    digests += digest
-                output.write(digests)
+                    output.write(image.tobytes())
+                    hashes.append(sha256[:32])
             with replacing(self.record_path) as output:
-                output.write(json.dumps({"root": str(self.root), "unreadable": unreadable}, indent=2).encode())
+                record = {"root": str(self.root), "unreadable": unreadable, "sha256": hashes}
+                output.write(json.dumps(record, indent=2).encode())
         except TrainingError as error:
             if getattr(error.__cause__, "errno", None) in FULL:
                 raise ConfigError(f"{error}\n{needed}. {remedy}") from error
             raise
 
-    def images(self) -> Iterator[tuple[np.ndarray | Unreadable, bytes]]:
-        """Yield the image (H, W, C) of each file, or what is wrong with it, and its digest, from a thread for each core."""
+    def images(self) -> Iterator[tuple[np.ndarray | Unreadable, str]]:
+        """Yield the image (H, W, C) of each file, or what is wrong with it, and its hash, from a thread for each core."""
 
-        def read(file: ImageFile) -> tuple[np.ndarray | Unreadable, bytes]:
+        def read(file: ImageFile) -> tuple[np.ndarray | Unreadable, str]:
             path = self.root / file.path
             try:
-                return read_image(path, self.size, self.channels), hashlib.sha256(path.read_bytes()).digest()
+                return read_image(path, self.size, self.channels), hashlib.sha256(path.read_bytes()).hexdigest()
             except Unreadable as error:
-                return error, bytes(DIGEST_SIZE)
+                return error, ""
 
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         ahead = 32 * threads  # read, and not yet written

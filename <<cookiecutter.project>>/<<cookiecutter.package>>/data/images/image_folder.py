@@ -75,7 +75,7 @@ class ImageFolder(ImageData):
         self.input_shape = (channels, size, size)
         super().__init__(
             {name: Subset(dataset, torch.from_numpy(places)) for name, places in splits.items()},  # type: ignore[arg-type]
-            sha256=folder_sha256(files, store.digests(), splits),
+            sha256=folder_sha256(files, store.hashes(), splits),
             mean=mean,
             std=std,
             **images,

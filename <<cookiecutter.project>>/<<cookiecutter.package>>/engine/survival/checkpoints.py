@@ -4,11 +4,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
-from zlib import crc32
 
 import torch
-from lightning import LightningModule
-from lightning.pytorch.callbacks import Checkpoint
+from lightning import LightningDataModule, LightningModule
 
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
@@ -81,23 +79,23 @@ def check_resumable(checkpoint: dict[str, Any], path: Path) -> None:
         raise ConfigError(f"{path} cannot be continued: it holds no {', '.join(missing)}. {REMEDY}")
 
 
-def crc(path: str | Path) -> int:
-    """Return a checksum of what a checkpoint holds, out of those that the file keeps of each tensor."""
-    with ZipFile(path) as file:
-        return crc32(repr([(part.filename, part.CRC) for part in file.infolist()]).encode())
+def check_best(checkpoint: dict[str, Any], path: str | Path, summary: dict[str, Any]) -> None:
+    """Raise ConfigError when a file is not what a run has recorded as its best checkpoint."""
+    step, metrics = summary.get("best_step"), summary.get("metrics", {})
+    states = checkpoint.get("callbacks", {}).values()
+    scores = [state["best_model_score"] for state in states if "best_model_score" in state]
+    known = [metric["value"] for metric in metrics.values()]
+    if step is not None and (checkpoint.get("global_step") != step or not any(score in known for score in scores)):
+        found = f"step {checkpoint.get('global_step')}, score {', '.join(map(str, scores))}"
+        raise ConfigError(f"{path} ({found}) is older than the best of the run (step {step}), or another's. {USE_LAST}")
 
 
-def check_scored(path: Path, run_dir: Path, summary: dict[str, Any]) -> None:
-    """Raise ConfigError when the file that a run was scored with is not what it was."""
-    scored = run_dir / (summary.get("checkpoint") or "")
-    if path.resolve() == scored.resolve() and summary.get("checkpoint_crc") not in (None, crc(path)):
-        raise ConfigError(f"{path} is another file than the one whose numbers summary.json has. {USE_LAST}")
-
-
-def check_best(checkpoint: dict[str, Any], path: str, callback: Checkpoint) -> None:
-    """Raise ConfigError when a file is not what the callback has saved as the best."""
-    keys = ("best_model_score", "best_step")
-    state, known = checkpoint.get("callbacks", {}).get(callback.state_key, {}), callback.state_dict()
-    if any(state.get(key) != known.get(key) for key in keys):
-        found, best = (", ".join(f"{key}={part.get(key)}" for key in keys) for part in (state, known))
-        raise ConfigError(f"{path} is an older file, or another run's ({found}; the run has saved {best}). {USE_LAST}")
+def restore_data(data: LightningDataModule, checkpoint: dict[str, Any]) -> None:
+    """Have the data encode samples and number classes as they did for a checkpoint, if they keep that."""
+    if state := checkpoint.get(type(data).__qualname__):
+        data.load_state_dict(state)
+    known, found = checkpoint.get("hyper_parameters", {}).get("num_classes"), getattr(data, "num_classes", None)
+    if None not in (known, found) and known != found:
+        raise ConfigError(
+            f"data has {found} classes, but the model was trained for {known}: score it on data with the same"
+        )

@@ -34,21 +34,12 @@ class Run:
         path: its folder.
         summary: what summary.json said when the run was opened.
         checkpoint: from which it continues; None starts at the beginning.
-        moved: the config says that its data lie elsewhere now.
-        scored: best or last, the checkpoint that is tested in the end.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        summary: dict[str, Any],
-        checkpoint: Path | None = None,
-        *,
-        moved: bool = False,
-        scored: str = "best",
-    ) -> None:
+    def __init__(self, path: Path, summary: dict[str, Any], checkpoint: Path | None = None) -> None:
         self.path, self.summary, self.checkpoint = path, summary, checkpoint
-        self.moved, self.scored = moved, scored
+        self.moved = False  # its data lie elsewhere now
+        self.scored = "best"  # or last: the checkpoint that is tested in the end
         self.started, self.finished = False, summary.get("status") == "finished"
         self.clock = time.perf_counter() - summary.get("seconds", 0)
 
@@ -163,10 +154,10 @@ def read_run(cfg: DictConfig) -> Run:
     before, summary = load_run(path)
     if cfg.seed is None:
         cfg.seed = before.seed
-    if (scored := "last" if cfg.checkpoint == "last" else "best") == "last":
+    scored = "last" if cfg.checkpoint == "last" and summary.get("status") != "finished" else "best"
+    if scored == "last":
         cfg.checkpoint = before.checkpoint
-        if summary.get("status") == "finished":
-            raise ConfigError(f"{path} is finished: python evaluate.py run={path} checkpoint=last scores its last.ckpt")
+        say(f"{path} is to be scored with its last.ckpt instead of its best.ckpt (checkpoint=last)")
     changes = differences(before, cfg)
     moved = [key for key in changes if PLACE.fullmatch(key) and summary.get("split_sha256")]
     if len(changes) > len(moved):
@@ -175,7 +166,9 @@ def read_run(cfg: DictConfig) -> Run:
             f"which moves the folder aside:\n  " + "\n  ".join(changes.values())
         )
     checkpoints = (path / "checkpoints" / name for name in ("last.ckpt", "best.ckpt"))
-    return Run(path, summary, next(filter(Path.exists, checkpoints), None), moved=bool(moved), scored=scored)
+    run = Run(path, summary, next(filter(Path.exists, checkpoints), None))
+    run.moved, run.scored = bool(moved), scored
+    return run
 
 
 def load_run(run_dir: str | Path | None) -> tuple[DictConfig, dict[str, Any]]:
