@@ -1,8 +1,9 @@
-"""Score a checkpoint of a finished run.
+"""Score a checkpoint of a run.
 
 python evaluate.py run=runs/baseline                     # the best checkpoint on the test split
 python evaluate.py run=runs/baseline split=val checkpoint=last
 python evaluate.py run=runs/baseline trainer.accelerator=cpu
+python evaluate.py run=runs/baseline data.batch_size=8   # any value of the run's data, such as where it lies now
 """
 
 import sys
@@ -25,4 +26,6 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    # Which keys there are is for the run to say, and for what they configure: engine/run.py refuses the others.
+    sys.argv[1:] = [f"++{word}" if word.startswith(("data.", "trainer.")) else word for word in sys.argv[1:]]
     sys.exit(run_script(main))

@@ -53,6 +53,10 @@ class TensorData(LightningDataModule):
         self.eval_batch_size = eval_batch_size or batch_size
         self.split_sha256 = sha256 or split_sha256(self.splits)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps of the data: which output of a classifier is which class."""
+        return {"class_names": list(self.class_names)} if hasattr(self, "class_names") else {}
+
     def train_dataloader(self) -> DataLoader:
         return self.loader("train", shuffle=True)
 

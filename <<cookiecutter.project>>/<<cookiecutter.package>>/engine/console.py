@@ -63,6 +63,6 @@ def print_end(summary: dict[str, Any], run_dir: Path) -> None:
 def again(*changes: str) -> str:
     """Return the command line of this run with other values."""
     given = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    changed = ("name=", *(change.partition("=")[0] + "=" for change in changes))
+    changed = ("name=", "checkpoint=last", *(change.partition("=")[0] + "=" for change in changes))
     # what changes comes first: Hydra takes an option such as -m only before the overrides
     return shlex.join(["python", "train.py", *changes, *(word for word in given if not word.startswith(changed))])

@@ -8,12 +8,12 @@ from lightning import LightningDataModule
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
-from <<cookiecutter.package>>.engine.build import better, build, build_model
+from <<cookiecutter.package>>.engine.build import FROM_DATA, better, build, build_model
 from <<cookiecutter.package>>.engine.console import be_quiet, print_end, print_result, say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.machine import set_machine
 from <<cookiecutter.package>>.engine.provenance import git_state, versions
-from <<cookiecutter.package>>.engine.results import best_checkpoint, split_metrics, why_stopped
+from <<cookiecutter.package>>.engine.results import best_checkpoint, recover, split_metrics, why_stopped
 from <<cookiecutter.package>>.engine.survival import checkpoints
 from <<cookiecutter.package>>.engine.survival.loops import use_step_callbacks
 from <<cookiecutter.package>>.engine.survival.run_folder import Run, load_run, open_run
@@ -26,6 +26,8 @@ def train(cfg: DictConfig) -> float | None:
     with open_run(cfg) as run:
         if not run.finished:
             fit_and_test(cfg, run)
+        elif run.moved:
+            check_split(build(cfg.data), run.summary)
     metrics = run.summary.get("metrics", {})
     print_result(metrics)
     print_end(run.summary, run.path)
@@ -62,18 +64,22 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
     checkpoints.check_hyperparameters(model=model, data=data)
     sha256 = getattr(data, "split_sha256", None)
     run.start(cfg, versions=versions(), threads=torch.get_num_threads(), git=git_state(), split_sha256=sha256)
-    run.record(logger_ids=logger_ids(loggers))
+    run.record(logger_ids=logger_ids(loggers), best_step=None)
 
     trainer.fit(model, datamodule=data, ckpt_path=run.checkpoint)
-    best, metrics = best_checkpoint(trainer)
-    run.record(stopped=why_stopped(trainer), best_epoch=getattr(trainer.checkpoint_callback, "best_epoch", None))
+    recover(trainer)
+    path, metrics = best_checkpoint(trainer, run.scored)
+    callback = trainer.checkpoint_callback if run.scored == "best" else None
+    best = {key: getattr(callback, key, None) for key in ("best_epoch", "best_step")}
+    run.record(stopped=why_stopped(trainer), metrics=metrics, **best)
+    if path:
+        checkpoints.check_best(checkpoints.load_weights(model, path, checkpoints.USE_LAST), path, run.summary)
     if cfg.test:
-        if best:
-            checkpoints.load_weights(model, best)
+        trainer.callback_metrics.clear()  # ddp_spawn would return them with those of the test
         trainer.test(model, datamodule=data, verbose=False)
         metrics |= split_metrics(trainer, "test")
     checks = [outcome for callback in trainer.callbacks for outcome in getattr(callback, "outcomes", [])]
-    run.record(metrics=metrics, checkpoint=best and f"checkpoints/{Path(best).name}", checks=checks)
+    run.record(metrics=metrics, checkpoint=path and f"checkpoints/{Path(path).name}", checks=checks)
 
 
 def logger_ids(loggers: dict[str, Logger]) -> dict[str, str]:
@@ -85,27 +91,41 @@ def logger_ids(loggers: dict[str, Logger]) -> dict[str, str]:
 
 
 def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
-    """Score a checkpoint of a run on one split of the data it was trained with; return the metrics by name."""
+    """Score a checkpoint of a run on one split of its data, or of other data; return the metrics by name."""
     be_quiet()
     run_cfg, summary = load_run(cfg.run)
     run_cfg.trainer.merge_with(cfg.trainer)
+    run_cfg.data = cfg.data if "_target_" in cfg.data else OmegaConf.merge(run_cfg.data, cfg.data)
     set_machine(run_cfg)
     check_blocks(run_cfg)
-    checkpoint = checkpoints.find_checkpoint(Path(cfg.run), cfg.checkpoint)
+    path = checkpoints.find_checkpoint(Path(cfg.run), cfg.checkpoint, summary)
+    checkpoint = checkpoints.read(path, checkpoints.USE_LAST)
+    if cfg.checkpoint == "best":
+        checkpoints.check_best(checkpoint, path, summary)
     data = build(run_cfg.data)
+    checkpoints.restore_data(data, checkpoint)
+    trained = {k: v for k, v in checkpoint.get("hyper_parameters", {}).items() if k in FROM_DATA and k != "input_shape"}
+    run_cfg.model.update(trained)
     model = build_model(run_cfg, data, from_checkpoint=True)
-    checkpoints.load_weights(model, checkpoint)
+    checkpoints.copy_weights(model, checkpoint, path)
     blocks = {name: run_cfg.callbacks[name] for name in ("checks", "progress") if run_cfg.callbacks.get(name)}
     off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": "progress" in blocks}
     trainer = build(run_cfg.trainer, callbacks=[build(block) for block in blocks.values()], **off)
     (trainer.test if cfg.split == "test" else trainer.validate)(model, datamodule=data, verbose=False)
-    check_split(data, summary)
+    check_split(data, summary, other=bool(cfg.data))
     metrics = split_metrics(trainer, cfg.split)
     print_result(metrics)
     return metrics
 
 
-def check_split(data: LightningDataModule, summary: dict[str, Any]) -> None:
-    """Raise ConfigError when the data is not what the run was trained with."""
-    if summary.get("split_sha256") not in (None, getattr(data, "split_sha256", None)):
-        raise ConfigError("data has changed since the run (split_sha256): it may have been trained on these samples")
+def check_split(data: LightningDataModule, summary: dict[str, Any], *, other: bool = False) -> None:
+    """Raise ConfigError when the data are not what the run was trained with; only say so when `other` data are asked for."""
+    before, now = summary.get("split_sha256"), getattr(data, "split_sha256", None)
+    if before == now is not None or (before is None and not other):
+        return
+    if not other:
+        raise ConfigError(
+            "data has changed since the run (split_sha256): it may have been trained on these samples. Put the former data "
+            "back, begin a new run, or score the data as they are: evaluate.py with their place, as data.root=images"
+        )
+    say(f"the data {'are not' if before else 'may not be'} the run's (split_sha256 {now}, of the run {before})")

@@ -8,7 +8,7 @@ import torch
 from lightning import LightningModule
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 from <<cookiecutter.package>>.engine.build import Block, build, build_optimizer
 from <<cookiecutter.package>>.models.mean_loss import MeanLoss
@@ -64,6 +64,9 @@ class Supervised(LightningModule):
         self.hparams.optimizer["lr"] = lr
 
     def setup(self, stage: str) -> None:
+        for module in self.modules():
+            if isinstance(module, Metric):
+                module.reset()  # the processes of ddp_spawn begin with states in one memory
         if len(self.hparams.get("input_shape") or ()) == 3 and not any(map(is_lazy, self.parameters())):
             self.to(memory_format=torch.channels_last)  # convolutions: a fifth faster on a CPU, made for a GPU
         if self.hparams.compile and self._compiled_call_impl is None:

@@ -144,12 +144,12 @@ def check_classes(files: Sequence[ImageFile], class_names: Sequence[str], splits
             say(f"{split} has no images of class {some(missing)}: no score there tells how well it is known")
 
 
-def folder_sha256(files: Sequence[ImageFile], splits: Mapping[str, np.ndarray]) -> str:
-    """Return a hash of the path and the size of every file of each split."""
+def folder_sha256(files: Sequence[ImageFile], hashes: Sequence[str], splits: Mapping[str, np.ndarray]) -> str:
+    """Return a hash of the class and the content of every file of each split."""
     digest = hashlib.sha256()
     for split, places in splits.items():
         for place in places:
-            digest.update(os.fsencode(f"{split}\0{files[place].path}\0{files[place].size}\0"))
+            digest.update(os.fsencode(f"{split}\0{files[place].class_name}\0{hashes[place]}\0"))
     return digest.hexdigest()
 
 

@@ -78,6 +78,10 @@ class ImageCache:
         """Return why a file cannot be read, by path."""
         return json.loads(self.record_path.read_text())["unreadable"]
 
+    def hashes(self) -> list[str]:
+        """Return a hash of what each file holds."""
+        return json.loads(self.record_path.read_text())["sha256"]
+
     def remove_former(self) -> None:
         """Remove what is known of former files, and what a killed process has left."""
         paths = [path for path in self.pixels_path.parent.iterdir() if f"{self.settings}-" in path.name]
@@ -98,28 +102,32 @@ class ImageCache:
             raise ConfigError(f"{needed}, where {in_words(free)} are free. {remedy}")
         say(f"decodes once: {needed}" if self.keep_pixels else f"looks once for damaged files among {images}")
         unreadable: dict[str, str] = {}
+        hashes = []
         try:
             with replacing(self.pixels_path) if self.keep_pixels else open(os.devnull, "wb") as output:
-                for file, image in zip(self.files, self.images(), strict=True):
+                for file, (image, sha256) in zip(self.files, self.images(), strict=True):
                     if isinstance(image, Unreadable):
                         unreadable[file.path] = str(image)
                         image = np.zeros(self.shape[1:], dtype=np.uint8)
                     output.write(image.tobytes())
+                    hashes.append(sha256[:32])
             with replacing(self.record_path) as output:
-                output.write(json.dumps({"root": str(self.root), "unreadable": unreadable}, indent=2).encode())
+                record = {"root": str(self.root), "unreadable": unreadable, "sha256": hashes}
+                output.write(json.dumps(record, indent=2).encode())
         except TrainingError as error:
             if getattr(error.__cause__, "errno", None) in FULL:
                 raise ConfigError(f"{error}\n{needed}. {remedy}") from error
             raise
 
-    def images(self) -> Iterator[np.ndarray | Unreadable]:
-        """Yield the image (H, W, C) of each file, or what is wrong with it, read by a thread for each core."""
+    def images(self) -> Iterator[tuple[np.ndarray | Unreadable, str]]:
+        """Yield the image (H, W, C) of each file, or what is wrong with it, and its hash, from a thread for each core."""
 
-        def read(file: ImageFile) -> np.ndarray | Unreadable:
+        def read(file: ImageFile) -> tuple[np.ndarray | Unreadable, str]:
+            path = self.root / file.path
             try:
-                return read_image(self.root / file.path, self.size, self.channels)
+                return read_image(path, self.size, self.channels), hashlib.sha256(path.read_bytes()).hexdigest()
             except Unreadable as error:
-                return error
+                return error, ""
 
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         ahead = 32 * threads  # read, and not yet written

@@ -15,7 +15,7 @@ from <<cookiecutter.package>>.data.images.read_image import Unreadable, read_ima
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
-from .class_folders import LAYOUT, ImageFile, check_classes, find_images, folder_sha256, share_out
+from .class_folders import LAYOUT, ImageFile, check_classes, find_images, folder_sha256, share_out, some
 
 
 class ImageFolder(ImageData):
@@ -69,17 +69,27 @@ class ImageFolder(ImageData):
             dataset = CachedImages(store.pixels_path, store.shape, targets)
         else:
             dataset = DecodedImages(folder, files, targets, size, channels)
-        self.is_held = cache
+        self.images, self.is_held = dataset, cache
         self.num_classes = len(class_names)
         self.class_names = tuple(class_names)
         self.input_shape = (channels, size, size)
         super().__init__(
             {name: Subset(dataset, torch.from_numpy(places)) for name, places in splits.items()},  # type: ignore[arg-type]
-            sha256=folder_sha256(files, splits),
+            sha256=folder_sha256(files, store.hashes(), splits),
             mean=mean,
             std=std,
             **images,
         )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Number the classes as for the model of a checkpoint, when the folder is another one."""
+        known = state_dict["class_names"]
+        if unknown := [name for name in self.class_names if name not in known]:
+            raise ConfigError(
+                f"data.root has classes that the model does not know: {some(unknown)}. It knows {some(known)}"
+            )
+        self.images.targets = torch.tensor([known.index(name) for name in self.class_names])[self.images.targets]
+        self.class_names, self.num_classes = tuple(known), len(known)
 
 
 class CachedImages(Dataset[tuple[Tensor, Tensor]]):

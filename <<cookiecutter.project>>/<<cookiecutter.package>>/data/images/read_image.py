@@ -12,7 +12,7 @@ except ImportError as error:
     raise ConfigError('images need Pillow: uv sync --extra images, or pip install -e ".[images]"') from error
 
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-VERSION = 1  # of what is read from the same file: another number has it decoded again
+VERSION = 2  # of what is read from the same file: another number has it decoded again
 
 Image.init()  # else threads that load the formats at once take a good file for an unknown one
 

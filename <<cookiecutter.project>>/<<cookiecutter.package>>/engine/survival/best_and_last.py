@@ -36,6 +36,7 @@ class BestAndLast(StepCallback, Checkpoint):
         self.best_model_path, self.last_model_path = f"{dirpath}/best.ckpt", f"{dirpath}/last.ckpt"
         self.best_model_score: float | None = None
         self.best_epoch: int | None = None  # counted from 1
+        self.best_step: int | None = None  # optimizer steps before it
         self.validated = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -70,7 +71,7 @@ class BestAndLast(StepCallback, Checkpoint):
         better = trainer.strategy.reduce_boolean_decision(better)  # a save needs every process
         if better:
             self.best_model_score = score
-            self.best_epoch = trainer.current_epoch + (not epoch_ended)
+            self.best_epoch, self.best_step = trainer.current_epoch + (not epoch_ended), trainer.global_step
         return better
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -79,7 +80,7 @@ class BestAndLast(StepCallback, Checkpoint):
             say(f"monitor={self.monitor} was never logged, so there is no best.ckpt. Logged were: {names}")
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best_model_score": self.best_model_score, "best_epoch": self.best_epoch}
+        return {key: getattr(self, key) for key in ("best_model_score", "best_epoch", "best_step")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best_model_score, self.best_epoch = state_dict["best_model_score"], state_dict["best_epoch"]
+        vars(self).update(state_dict)

@@ -6,40 +6,54 @@ from typing import Any
 from zipfile import ZipFile
 
 import torch
-from lightning import LightningModule
+from lightning import LightningDataModule, LightningModule
 
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
 REMEDY = "Name another one, or move it away: without its last.ckpt a run continues from its best.ckpt"
+USE_LAST = "Put the right one back, or use the run's last.ckpt: checkpoint=last"
 
 
-def find_checkpoint(run_dir: Path, which: str) -> Path:
-    """Return `checkpoints/{which}.ckpt` of a run, or `which` itself when it is the path of a file."""
-    for path in (run_dir / "checkpoints" / f"{which}.ckpt", Path(str(which))):
+def find_checkpoint(run_dir: Path, which: str, summary: dict[str, Any]) -> Path:
+    """Return the checkpoint that a run was scored with (best), its last one, or `which` when it is the path of a file."""
+    scored = summary.get("checkpoint") if which == "best" else None
+    for path in (run_dir / (scored or f"checkpoints/{which}.ckpt"), Path(str(which))):
         if path.is_file():
             return path
     present = ", ".join(sorted(file.stem for file in (run_dir / "checkpoints").glob("*.ckpt"))) or "none"
     raise ConfigError(f"checkpoint must be a file or one of those in {run_dir} ({present}), got {which!r}")
 
 
-def load_weights(model: LightningModule, path: str | Path) -> dict[str, Any]:
-    """Copy the weights of a checkpoint, read as plain data, into a model of the same layers; return all it holds."""
+def load_weights(model: LightningModule, path: str | Path, remedy: str = REMEDY) -> dict[str, Any]:
+    """Copy the weights of a checkpoint into a model of the same layers; return all it holds."""
+    copy_weights(model, checkpoint := read(path, remedy), path)
+    return checkpoint
+
+
+def read(path: str | Path, remedy: str = REMEDY) -> dict[str, Any]:
+    """Return what a checkpoint holds, as plain data; `remedy` ends the message when it cannot be read."""
     if not Path(path).is_file():
-        raise ConfigError(f"checkpoint={path} does not exist (relative to {Path.cwd()})")
+        raise ConfigError(f"checkpoint={path} does not exist (relative to {Path.cwd()}). {remedy}")
     try:
         with ZipFile(path) as file:
             if damaged := file.testzip():
                 raise ValueError(f"{damaged} is damaged")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        state = checkpoint["state_dict"]
+        _ = checkpoint["state_dict"]
     except Exception as error:
         reason = str(error).partition("\n")[0]
-        raise ConfigError(f"{path} cannot be read: it is truncated or not a checkpoint ({reason}). {REMEDY}") from error
-    try:
-        model.load_state_dict(state, strict=model.strict_loading)
-    except RuntimeError as error:
-        raise ConfigError(f"{path} holds the weights of another model. {REMEDY}\n{error}") from error
+        raise ConfigError(f"{path} cannot be read: it is truncated or not a checkpoint ({reason}). {remedy}") from error
     return checkpoint
+
+
+def copy_weights(model: LightningModule, checkpoint: dict[str, Any], path: str | Path) -> None:
+    """Copy the weights of a checkpoint that was read from `path` into a model of the same layers."""
+    try:
+        model.load_state_dict(checkpoint["state_dict"], strict=model.strict_loading)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{path} holds the weights of another model, or for data of another shape. {REMEDY}\n{error}"
+        ) from error
 
 
 def check_hyperparameters(**parts: Any) -> None:
@@ -63,3 +77,25 @@ def check_resumable(checkpoint: dict[str, Any], path: Path) -> None:
     needed = ("pytorch-lightning_version", "loops", "optimizer_states")
     if missing := [key for key in needed if not checkpoint.get(key)]:
         raise ConfigError(f"{path} cannot be continued: it holds no {', '.join(missing)}. {REMEDY}")
+
+
+def check_best(checkpoint: dict[str, Any], path: str | Path, summary: dict[str, Any]) -> None:
+    """Raise ConfigError when a file is not what a run has recorded as its best checkpoint."""
+    step, metrics = summary.get("best_step"), summary.get("metrics", {})
+    states = checkpoint.get("callbacks", {}).values()
+    scores = [state["best_model_score"] for state in states if "best_model_score" in state]
+    known = [metric["value"] for metric in metrics.values()]
+    if step is not None and (checkpoint.get("global_step") != step or not any(score in known for score in scores)):
+        found = f"step {checkpoint.get('global_step')}, score {', '.join(map(str, scores))}"
+        raise ConfigError(f"{path} ({found}) is older than the best of the run (step {step}), or another's. {USE_LAST}")
+
+
+def restore_data(data: LightningDataModule, checkpoint: dict[str, Any]) -> None:
+    """Have the data encode samples and number classes as they did for a checkpoint, if they keep that."""
+    if state := checkpoint.get(type(data).__qualname__):
+        data.load_state_dict(state)
+    known, found = checkpoint.get("hyper_parameters", {}).get("num_classes"), getattr(data, "num_classes", None)
+    if None not in (known, found) and known != found:
+        raise ConfigError(
+            f"data has {found} classes, but the model was trained for {known}: score it on data with the same"
+        )

@@ -17,7 +17,7 @@ from yaml import YAMLError
 
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError, Preempted, TrainingError
-from <<cookiecutter.package>>.engine.survival.config_differences import differences
+from <<cookiecutter.package>>.engine.survival.config_differences import PLACE, differences
 from <<cookiecutter.package>>.engine.survival.durable_file import replacing
 from <<cookiecutter.package>>.engine.survival.run_lock import locked
 from <<cookiecutter.package>>.engine.survival.signals import handlers_restored
@@ -37,6 +37,8 @@ class Run:
 
     def __init__(self, path: Path, summary: dict[str, Any], checkpoint: Path | None = None) -> None:
         self.path, self.summary, self.checkpoint = path, summary, checkpoint
+        self.moved = False  # its data lie elsewhere now
+        self.scored = "best"  # or last: the checkpoint that is tested in the end
         self.started, self.finished = False, summary.get("status") == "finished"
         self.clock = time.perf_counter() - summary.get("seconds", 0)
 
@@ -149,13 +151,21 @@ def read_run(cfg: DictConfig) -> Run:
     before, summary = load_run(path)
     if cfg.seed is None:
         cfg.seed = before.seed
-    if changes := differences(before, cfg):
+    scored = "last" if cfg.checkpoint == "last" and summary.get("status") != "finished" else "best"
+    if scored == "last":
+        cfg.checkpoint = before.checkpoint
+        say(f"{path} is to be scored with its last.ckpt instead of its best.ckpt (checkpoint=last)")
+    changes = differences(before, cfg)
+    moved = [key for key in changes if PLACE.fullmatch(key) and summary.get("split_sha256")]
+    if len(changes) > len(moved):
         raise ConfigError(
             f"{path} has another config. Choose another name, give the same values, or start afresh with overwrite=true, "
-            f"which moves the folder aside:\n  " + "\n  ".join(changes)
+            f"which moves the folder aside:\n  " + "\n  ".join(changes.values())
         )
     checkpoints = (path / "checkpoints" / name for name in ("last.ckpt", "best.ckpt"))
-    return Run(path, summary, next(filter(Path.exists, checkpoints), None))
+    run = Run(path, summary, next(filter(Path.exists, checkpoints), None))
+    run.moved, run.scored = bool(moved), scored
+    return run
 
 
 def load_run(run_dir: str | Path | None) -> tuple[DictConfig, dict[str, Any]]:
