@@ -75,7 +75,7 @@ def check_files(plain: dict[str, Any]) -> None:
         if isinstance(share := data.get(name), int | float) and not 0 <= share < 1:
             raise ConfigError(f"data.{name} must be between 0 and 1, got {share}")
     paths = {f"data.{name}": data.get(name) for name in (*FILES, *["root"] * ("download" not in data))}
-    paths |= {} if "run" in plain else {"checkpoint": checkpoint}
+    paths |= {} if "run" in plain or checkpoint == "last" else {"checkpoint": checkpoint}
     for key, path in paths.items():
         if isinstance(path, str) and not Path(path).exists():
             raise ConfigError(f"{key}={path} does not exist (relative to {Path.cwd()})")
