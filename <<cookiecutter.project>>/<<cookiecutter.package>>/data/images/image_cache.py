@@ -7,22 +7,23 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 from tqdm import tqdm
 
 from <<cookiecutter.package>>.data.images.class_folders import ImageFile
-from <<cookiecutter.package>>.data.images.read_image import VERSION, Unreadable, read_image
+from <<cookiecutter.package>>.data.images.read_image import VERSION, Picture, Unreadable, open_file
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError, TrainingError
 from <<cookiecutter.package>>.engine.survival.durable_file import replacing
 from <<cookiecutter.package>>.engine.survival.run_lock import lock
 
+CHECKED = 2**25, 1000  # bytes and files that are compared at every start; more take longer than a start should
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, the quota, what a file may hold
 
 
@@ -31,14 +32,19 @@ class ImageCache:
 
     It is kept in two files in `folder`, whose names stand for the root and the settings, and for the path, size and
     time of every image: when one changes, all are read again and the former files are removed. Of several
-    processes one reads, the others wait. The `.json` is written last: without it the rest does not count.
+    processes one reads, the others wait. The `.json` is written last: without it the rest does not count. At every
+    start some of the files, of small folders all, and some of the pixels are compared with what was written.
+
+    `facts` (N, 3), uint64, are a hash of each file, a hash of its pixels, and the largest value of what has more than 8
+    bits, else 0; `unreadable` says why a file cannot be read, by path.
 
     Args:
         folder: holds the caches; is made.
         root: the paths of the files are relative to it.
         files: one row of pixels for each, in this order; that of an unreadable file is left out of use.
-        size: height and width in pixels.
-        channels: 3 or 1.
+        read: returns the picture in a file, or raises Unreadable.
+        shape: (size, size, channels) of its pixels.
+        settings: all else that what is read depends on.
         keep_pixels: False only finds out which files cannot be read.
 
     Raises:
@@ -46,11 +52,20 @@ class ImageCache:
     """
 
     def __init__(
-        self, folder: Path, root: Path, files: Sequence[ImageFile], *, size: int, channels: int, keep_pixels: bool
+        self,
+        folder: Path,
+        root: Path,
+        files: Sequence[ImageFile],
+        *,
+        read: Callable[[Path], Picture],
+        shape: tuple[int, int, int],
+        settings: Any = None,
+        keep_pixels: bool,
     ) -> None:
-        self.root, self.files, self.size, self.channels = root, files, size, channels
+        self.root, self.files, self.read, self.shape = root, files, read, (len(files), *shape)
         self.keep_pixels = keep_pixels
-        self.settings = hashlib.sha256(os.fsencode(f"{root.resolve()}\0{size} {channels} {VERSION}")).hexdigest()[:8]
+        key = f"{root.resolve()}\0{shape} {settings} {VERSION} {keep_pixels}"
+        self.settings = hashlib.sha256(os.fsencode(key)).hexdigest()[:8]
         content = hashlib.sha256()
         for file in files:
             content.update(os.fsencode(f"{file.path}\0{file.size}\0{file.mtime_ns}\0"))
@@ -63,20 +78,31 @@ class ImageCache:
                     self.fill()
 
     @property
-    def shape(self) -> tuple[int, int, int, int]:
-        return len(self.files), self.size, self.size, self.channels
-
-    @property
     def num_bytes(self) -> int:
         return int(np.prod(self.shape, dtype=np.int64)) if self.keep_pixels else 0
 
     def is_complete(self) -> bool:
-        written = self.pixels_path.stat().st_size if self.pixels_path.exists() else 0
-        return self.record_path.exists() and (written == self.num_bytes or not self.keep_pixels)
+        """Read what is written, and say whether it is all there and still that of the files."""
+        try:
+            self.unreadable: dict[str, str] = json.loads(self.record_path.read_text())["unreadable"]
+            facts = np.fromfile(self.pixels_path, dtype=np.uint64, offset=self.num_bytes)
+            self.facts = facts.reshape(len(self.files), 3)
+        except (OSError, ValueError, LookupError, TypeError):  # missing, cut off, or written by another program
+            return False
+        # One that could not be opened may be by now.
+        places = {n for n, file in enumerate(self.files) if file.path in self.unreadable} if self.unreadable else set()
+        places.update(self.sample(sum(file.size for file in self.files)))
+        hashes = {n: file_hash(self.root / self.files[n].path) for n in places}
+        if any(self.facts[n, 0] != key for n, key in hashes.items()):
+            return False
+        pixels = np.memmap(self.pixels_path, mode="r", shape=self.shape) if self.keep_pixels else []
+        kept = self.sample(self.num_bytes) if self.keep_pixels else ()
+        return all(self.facts[n, 1] == short(hashlib.sha256(pixels[n])) for n in kept)
 
-    def unreadable(self) -> dict[str, str]:
-        """Return why a file cannot be read, by path."""
-        return json.loads(self.record_path.read_text())["unreadable"]
+    def sample(self, num_bytes: int) -> range:
+        """Return places of images, evenly spread, all of them when they have few bytes together."""
+        most_bytes, most = CHECKED
+        return range(0, len(self.files), max(num_bytes // most_bytes, len(self.files) // most) + 1)
 
     def remove_former(self) -> None:
         """Remove what is known of former files, and what a killed process has left."""
@@ -91,44 +117,61 @@ class ImageCache:
     def fill(self) -> None:
         """Read every file, and write both files of the cache."""
         folder, images = str(self.pixels_path.parent), f"the {len(self.files)} images of {str(self.root)!r}"
-        needed = f"{images} at data.size={self.size} take {in_words(self.num_bytes)} in data.cache_dir={folder!r}"
+        needed = f"{images} at data.size={self.shape[1]} take {in_words(self.num_bytes)} in data.cache_dir={folder!r}"
         remedy = "Choose a smaller size, another cache_dir, or data.cache=false, which decodes again in every epoch"
         free = shutil.disk_usage(folder).free
         if free < self.num_bytes:
             raise ConfigError(f"{needed}, where {in_words(free)} are free. {remedy}")
         say(f"decodes once: {needed}" if self.keep_pixels else f"looks once for damaged files among {images}")
-        unreadable: dict[str, str] = {}
+        self.unreadable, self.facts = {}, np.zeros((len(self.files), 3), dtype=np.uint64)
         try:
-            with replacing(self.pixels_path) if self.keep_pixels else open(os.devnull, "wb") as output:
-                for file, image in zip(self.files, self.images(), strict=True):
-                    if isinstance(image, Unreadable):
-                        unreadable[file.path] = str(image)
-                        image = np.zeros(self.shape[1:], dtype=np.uint8)
-                    output.write(image.tobytes())
+            with replacing(self.pixels_path) as output:
+                for n, (key, picture) in enumerate(self.pictures()):
+                    if isinstance(picture, Unreadable):
+                        self.unreadable[self.files[n].path] = str(picture)
+                        picture = Picture(np.zeros(self.shape[1:], dtype=np.uint8), largest=0)
+                    self.facts[n] = key, short(hashlib.sha256(picture.pixels.tobytes())), picture.largest
+                    if self.keep_pixels:
+                        output.write(picture.pixels.tobytes())
+                output.write(self.facts.tobytes())
             with replacing(self.record_path) as output:
-                output.write(json.dumps({"root": str(self.root), "unreadable": unreadable}, indent=2).encode())
+                output.write(json.dumps({"root": str(self.root), "unreadable": self.unreadable}, indent=2).encode())
         except TrainingError as error:
             if getattr(error.__cause__, "errno", None) in FULL:
                 raise ConfigError(f"{error}\n{needed}. {remedy}") from error
             raise
 
-    def images(self) -> Iterator[np.ndarray | Unreadable]:
-        """Yield the image (H, W, C) of each file, or what is wrong with it, read by a thread for each core."""
+    def pictures(self) -> Iterator[tuple[int, Picture | Unreadable]]:
+        """Yield the hash and the picture of each file, or what is wrong with it, read by a thread for each core."""
 
-        def read(file: ImageFile) -> np.ndarray | Unreadable:
+        def read(file: ImageFile) -> tuple[int, Picture | Unreadable]:
+            path = self.root / file.path
             try:
-                return read_image(self.root / file.path, self.size, self.channels)
+                return file_hash(path), self.read(path)
             except Unreadable as error:
-                return error
+                return file_hash(path), error
 
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         ahead = 32 * threads  # read, and not yet written
         bar = tqdm(total=len(self.files), unit=" images", leave=False, file=sys.stdout, disable=not sys.stdout.isatty())
         with bar, ThreadPoolExecutor(threads) as pool:
             for start in range(0, len(self.files), ahead):
-                for image in pool.map(read, self.files[start : start + ahead]):
-                    yield image
+                for picture in pool.map(read, self.files[start : start + ahead]):
+                    yield picture
                     bar.update()
+
+
+def file_hash(path: Path) -> int:
+    """Return a hash of the content of a file, 0 if it cannot be read."""
+    try:
+        with open_file(path) as file:
+            return short(hashlib.file_digest(file, "sha256"))
+    except (OSError, Unreadable):
+        return 0
+
+
+def short(digest: Any) -> int:
+    return int.from_bytes(digest.digest()[:8], "little")
 
 
 @contextmanager
