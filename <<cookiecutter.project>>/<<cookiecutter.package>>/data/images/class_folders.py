@@ -3,8 +3,8 @@
 import hashlib
 import os
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from unicodedata import normalize
@@ -54,31 +54,29 @@ def find_images(root: Path) -> tuple[list[ImageFile], list[str]]:
     Raises:
         ConfigError: the folder cannot be read, or is not laid out as LAYOUT says.
     """
-    files: list[ImageFile] = []
-    names: set[str] = set()  # as the folders have them
-    left_out: Counter[str] = Counter()
+    files, names, left_out = [], set(), Counter()
     try:
         splits = split_folders(root)
         for folder, split in splits.items():
             for name in kept(subfolders(root / folder), left_out):
                 names.add(name)
                 seen = {os.path.realpath(root), os.path.realpath(root / folder)}
-                for path in image_paths(root / folder / name, seen, left_out):
-                    files.append(image_file(root, path, split, normalize("NFC", name)))
+                paths = image_paths(root / folder / name, seen, left_out)
+                files += (image_file(root, path, split, normalize("NFC", name)) for path in paths)
         outside = (path for folder in {"", *splits} for path in images_in(root / folder))
         left_out.update(f"{ending(path)} in no folder of a class" for path in outside)
     except OSError as error:
         raise ConfigError(f"data.root: {str(error.filename)!r} cannot be read: {error.strerror}. {LAYOUT}") from error
     if left_out:
-        listed = ", ".join(f"{count} {what}" for what, count in left_out.most_common(20))
-        say(f"left out of data.root={str(root)!r}: {listed}")
+        listed = [f"{count} {what}" for what, count in left_out.most_common()]
+        say(f"left out of data.root={str(root)!r}: {some(listed)}")
     for folder, split in splits.items():
         if not any(file.split == split for file in files):
             raise ConfigError(f"data.root={str(root / folder)!r} has no images in folders of classes. {LAYOUT}")
     class_names = sorted({normalize("NFC", name) for name in names})
     if len(class_names) == 1:
         raise ConfigError(f"data.root={str(root)!r} has only one class, {class_names[0]!r}. {LAYOUT}")
-    say_similar(sorted(names))
+    say_similar(names)
     return sorted(files), class_names
 
 
@@ -86,9 +84,9 @@ def split_folders(root: Path) -> dict[str, str]:
     """Return which of train, val and test each folder is, or empty names where the folders are classes.
 
     Raises:
-        ConfigError: there are no folders, or some seem to be splits and which is not clear.
+        ConfigError: there are no folders, or some seem to be splits and it is not clear which.
     """
-    names = kept(subfolders(root))
+    names = kept(subfolders(root), Counter())
     if not names:
         raise ConfigError(f"data.root={str(root)!r} has no folders. {LAYOUT}")
     splits = {name: split_of(name) for name in names}
@@ -96,27 +94,24 @@ def split_folders(root: Path) -> dict[str, str]:
     # A class may be called train: then there are images in its folder.
     if not all(splits.values()) and all(any(images_in(root / name)) for name in alike):
         if alike:
-            say(f"{some(alike)} is read as a class: it holds images, not a folder for each class")
+            say(f"{some(map(repr, alike))} is read as a class: it holds images, not a folder for each class")
         return {"": ""}
-    wrong = [f"{name!r} is neither" for name in names if not splits[name]]
-    for split in SPLITS:
-        same = [name for name in names if splits[name] == split]
-        if len(same) > 1 or (split == "train" and not same):
-            wrong.append(f"{split} may be {some(same)}" if same else "there is no train")
-    if wrong:
+    found = {split: [name for name in names if splits[name] == split] for split in (*SPLITS, "")}
+    if found[""] or not found["train"] or len(names) > len(set(splits.values())):
+        listed = "; ".join(f"as {split or 'none'} {some(map(repr, found[split])) or 'nothing'}" for split in found)
         raise ConfigError(
-            f"data.root={str(root)!r} seems to hold train, val and test, and must hold one of each and nothing else; "
-            f"without val or test they are drawn from train. Here {'; '.join(wrong[:10])}: rename or move it. {LAYOUT}"
+            f"data.root={str(root)!r} must hold one train, at most one val and one test, and nothing else, if it holds "
+            f"splits. It holds {listed}: rename or move what is not meant so. {LAYOUT}"
         )
     if other := [f"{name!r} as {split}" for name, split in splits.items() if name != split]:
-        say(f"data.root={str(root)!r}: reads {', '.join(other)}")
+        say(f"data.root={str(root)!r}: reads {some(other)}")
     return splits
 
 
 def words_of(name: str) -> set[str]:
     """Return the words of a name that say something; `TrainSet_2` has train."""
-    parts = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", normalize("NFKC", name)).casefold()
-    return set(re.findall(r"[^\W\d_]+", FILLERS.sub(" ", parts)))
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", normalize("NFKC", name)).casefold()
+    return set(re.findall(r"[^\W\d_]+", FILLERS.sub(" ", words)))
 
 
 def split_of(name: str) -> str:
@@ -125,59 +120,50 @@ def split_of(name: str) -> str:
     return found[0] if len(found) == 1 else ""
 
 
-def say_similar(names: Sequence[str]) -> None:
+def say_similar(names: Iterable[str]) -> None:
     """Say which folders a person may have meant to be one class."""
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(re.sub(r"[\s_\u200b-\u200d\ufeff]", "", normalize("NFKC", name).casefold()), []).append(name)
+    groups = defaultdict(list)
+    for name in sorted(names):
+        groups[re.sub(r"[\s_\u200b-\u200d\ufeff]", "", normalize("NFKC", name).casefold())].append(name)
     for group in groups.values():
         if len(group) > 1:
-            classes = len({normalize("NFC", name) for name in group})
-            say(
-                f"folders {', '.join(map(ascii, group))} differ only in case, space or Unicode form, and are read as "
-                f"{classes} class{'es' if classes > 1 else ''}: rename them if that is not meant"
-            )
+            meant = "one class" if len({normalize("NFC", name) for name in group}) == 1 else "several classes"
+            listed = some(map(ascii, group))
+            say(f"{listed} differ only in case, space or Unicode form, and are {meant}: rename them if that is wrong")
 
 
 def subfolders(folder: Path) -> list[str]:
     return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
 
 
-def kept(names: Sequence[str], left_out: Counter[str] | None = None) -> list[str]:
-    """Return the names of folders of a user's own, and count the others but those that are hidden."""
-    service = [name for name in names if SERVICE.fullmatch(name)]
-    if left_out is not None:
-        left_out.update(f"folder {name!r}" for name in service if not name.startswith("."))
+def images_in(folder: Path) -> Iterator[str]:
+    """Yield the images that lie in a folder itself."""
+    found = (entry for entry in os.scandir(folder) if not entry.name.startswith(".") and not entry.is_dir())
+    return (entry.path for entry in found if is_image(entry.path))
+
+
+def kept(names: Iterable[str], left_out: Counter[str]) -> list[str]:
+    """Return the names of folders that are not those of SERVICE; count these, but not the hidden ones."""
+    service = {name for name in names if SERVICE.fullmatch(name)}
+    left_out.update(f"folder {name!r}" for name in service if not name.startswith("."))
     return [name for name in names if name not in service]
 
 
-def images_in(folder: Path) -> Iterator[str]:
-    """Yield the images that lie in a folder, not in one below it."""
-    return (
-        entry.path
-        for entry in os.scandir(folder)
-        if not entry.is_dir() and entry.name[0] != "." and is_image(entry.path)
-    )
-
-
 def image_paths(folder: Path, seen: set[str], left_out: Counter[str]) -> Iterator[str]:
-    """Yield the images in a folder and those within it, and count other files; no folder is entered twice, as by a link."""
+    """Yield the images in a folder and those within it; no folder is entered twice, as a link may ask. Count other files."""
 
     def fail(error: OSError) -> None:
         raise error
 
-    def is_new(path: str) -> bool:
-        before = len(seen)
-        seen.add(os.path.realpath(path))
-        return len(seen) > before
-
-    for parent, names, file_names in os.walk(folder, followlinks=True, onerror=fail) if is_new(str(folder)) else ():
-        names[:] = [name for name in kept(names, left_out) if is_new(os.path.join(parent, name))]
-        for path in (os.path.join(parent, name) for name in file_names if not name.startswith(".")):
+    for parent, names, file_names in os.walk(folder, followlinks=True, onerror=fail):
+        here = os.path.realpath(parent)
+        names[:] = kept(names, left_out) if here not in seen else []
+        for path in (os.path.join(parent, name) for name in file_names if here not in seen and name[0] != "."):
             if not path.endswith("~") and is_image(path):
                 yield path
             else:
                 left_out[ending(path)] += 1
+        seen.add(here)
 
 
 def ending(path: str) -> str:
@@ -186,10 +172,9 @@ def ending(path: str) -> str:
 
 def image_file(root: Path, path: str, split: str, class_name: str) -> ImageFile:
     relative = Path(path).relative_to(root).as_posix()
-    try:
-        status = os.stat(path)
-    except OSError:  # a link to nothing is named with the unreadable files
+    if not os.path.exists(path):  # a broken link is named with the unreadable files
         return ImageFile(relative, split, class_name, size=0, mtime_ns=0)
+    status = os.stat(path)
     return ImageFile(relative, split, class_name, status.st_size, status.st_mtime_ns)
 
 
@@ -222,10 +207,9 @@ def share_out(
     counts = np.bincount(labels[rest], minlength=len(class_names))
     few = [f"{name!r} has {count}" for name, count in zip(class_names, counts, strict=True) if count <= len(fractions)]
     if few:
-        more = f" and {len(few) - 10} more" if len(few) > 10 else ""
         raise ConfigError(
-            f"data.root: each class needs {len(fractions) + 1} readable images to train on, of which one is drawn for each "
-            f"split without a folder: {', '.join(few[:10])}{more}. Add images to these classes"
+            f"data.root: each class needs {len(fractions) + 1} readable images to train on, one of them for each split that "
+            f"has no folder: {some(few)}. Add images to these classes"
         )
     splits = {name: rest[places] for name, places in draw(labels[rest], fractions, seed).items()}
     return {name: splits[name] if name in splits else np.flatnonzero(given == name) for name in SPLITS}
@@ -234,34 +218,25 @@ def share_out(
 def say_missing(labels: np.ndarray, class_names: Sequence[str], splits: Mapping[str, np.ndarray]) -> None:
     """Say which classes a split lacks."""
     for split, places in splits.items():
-        missing = [class_names[n] for n in sorted(set(range(len(class_names))) - set(labels[places].tolist()))]
-        if missing:
+        known = set(labels[places].tolist())
+        if missing := [repr(name) for label, name in enumerate(class_names) if label not in known]:
             say(f"{split} has no readable images of class {some(missing)}: no score there tells how well it is known")
 
 
 def say_copies(files: Sequence[ImageFile], hashes: np.ndarray, splits: Mapping[str, np.ndarray]) -> None:
-    """Name the images whose pixels are those of another one, first those that are in two splits.
-
-    Args:
-        files: of all images.
-        hashes: (N,), of their pixels.
-        splits: their places, by the name of the split.
-    """
+    """Name the images whose pixels, of which `hashes` (N,) are, are those of another one; first those in two splits."""
     places = np.concatenate(list(splits.values()))
     names = np.repeat(list(splits), [len(members) for members in splits.values()])
     _, first, group = np.unique(hashes[places], return_index=True, return_inverse=True)
-    original = first[group]  # the first of those that are equal
-    copies = np.flatnonzero(original != np.arange(len(places)))
+    original = first[group]  # the first one of those that are equal
+    copies = np.flatnonzero(original < np.arange(len(places)))
     across = names[copies] != names[original[copies]]
-    copies = copies[np.argsort(~across, kind="stable")]
-    listed = [
-        f"\n  {files[places[n]].path!r} in {names[n]} is {files[places[original[n]]].path!r} in {names[original[n]]}"
-        for n in copies[:10]
+    paths = [
+        (files[places[n]].path, files[places[original[n]]].path) for n in copies[np.argsort(~across, kind="stable")]
     ]
-    if listed:
-        more = f"\n  and {len(copies) - 10} more" if len(copies) > 10 else ""
-        found = f"{len(copies)} images are copies of others, {across.sum()} of them in another split"
-        say(f"{found}, where the score is too good{''.join(listed)}{more}")
+    if paths:
+        listed = some((f"{copy!r} = {path!r}" for copy, path in paths), between="\n  ")
+        say(f"{len(paths)} images are copies of others, {across.sum()} of those in another split:\n  {listed}")
 
 
 def content_sha256(
@@ -274,7 +249,7 @@ def content_sha256(
     return digest.hexdigest()
 
 
-def some(names: Sequence[str], most: int = 10) -> str:
-    """Return the first few names, so that a line break or an odd letter in them shows."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(repr, names[:most])) + more
+def some(items: Iterable[str], between: str = ", ", most: int = 10) -> str:
+    """Return the first few of some texts, and how many more there are."""
+    texts = list(items)
+    return between.join(texts[:most] + [f"and {len(texts) - most} more"] * (len(texts) > most))

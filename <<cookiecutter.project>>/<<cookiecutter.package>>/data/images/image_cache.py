@@ -7,9 +7,10 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,13 +18,13 @@ import numpy as np
 from tqdm import tqdm
 
 from <<cookiecutter.package>>.data.images.class_folders import ImageFile
-from <<cookiecutter.package>>.data.images.read_image import VERSION, Picture, Unreadable, open_file
+from <<cookiecutter.package>>.data.images.read_image import VERSION, Picture, Unreadable, open_file, read_image
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError, TrainingError
 from <<cookiecutter.package>>.engine.survival.durable_file import replacing
 from <<cookiecutter.package>>.engine.survival.run_lock import lock
 
-CHECKED = 2**25, 1000  # bytes and files that are compared at every start; more take longer than a start should
+CHECKED_BYTES, CHECKED_FILES = 2**26, 1000  # compared at every start, within a tenth of a second
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, the quota, what a file may hold
 
 
@@ -42,9 +43,9 @@ class ImageCache:
         folder: holds the caches; is made.
         root: the paths of the files are relative to it.
         files: one row of pixels for each, in this order; that of an unreadable file is left out of use.
-        read: returns the picture in a file, or raises Unreadable.
-        shape: (size, size, channels) of its pixels.
-        settings: all else that what is read depends on.
+        size: height and width in pixels.
+        channels: 3 or 1.
+        reading: white of `read_image`.
         keep_pixels: False only finds out which files cannot be read.
 
     Raises:
@@ -57,19 +58,20 @@ class ImageCache:
         root: Path,
         files: Sequence[ImageFile],
         *,
-        read: Callable[[Path], Picture],
-        shape: tuple[int, int, int],
-        settings: Any = None,
+        size: int,
+        channels: int,
         keep_pixels: bool,
+        **reading: Any,
     ) -> None:
-        self.root, self.files, self.read, self.shape = root, files, read, (len(files), *shape)
-        self.keep_pixels = keep_pixels
-        key = f"{root.resolve()}\0{shape} {settings} {VERSION} {keep_pixels}"
+        self.root, self.files, self.keep_pixels = root, files, keep_pixels
+        self.shape = len(files), size, size, channels
+        self.read = partial(read_image, size=size, channels=channels, **reading)
+        key = f"{root.resolve()}\0{self.read.keywords} {VERSION} {keep_pixels}"
         self.settings = hashlib.sha256(os.fsencode(key)).hexdigest()[:8]
         content = hashlib.sha256()
         for file in files:
             content.update(os.fsencode(f"{file.path}\0{file.size}\0{file.mtime_ns}\0"))
-        self.pixels_path = folder / f"{self.settings}-{content.hexdigest()[:16]}.uint8"
+        self.pixels_path = folder / f"{self.settings}-{content.hexdigest()[:16]}.{'uint8' if keep_pixels else 'hashes'}"
         self.record_path = self.pixels_path.with_suffix(".json")
         if not self.is_complete():
             with waiting_for_lock(folder / f".{self.settings}.lock"):
@@ -89,20 +91,15 @@ class ImageCache:
             self.facts = facts.reshape(len(self.files), 3)
         except (OSError, ValueError, LookupError, TypeError):  # missing, cut off, or written by another program
             return False
-        # One that could not be opened may be by now.
-        places = {n for n, file in enumerate(self.files) if file.path in self.unreadable} if self.unreadable else set()
-        places.update(self.sample(sum(file.size for file in self.files)))
-        hashes = {n: file_hash(self.root / self.files[n].path) for n in places}
-        if any(self.facts[n, 0] != key for n, key in hashes.items()):
+        num_bytes = self.num_bytes + sum(file.size for file in self.files)
+        step = max(num_bytes // CHECKED_BYTES, len(self.files) // CHECKED_FILES) + 1
+        places = set(range(0, len(self.files), step))
+        if self.unreadable:  # one that could not be opened may be by now
+            places |= {n for n, file in enumerate(self.files) if file.path in self.unreadable}
+        if any(self.facts[n, 0] != file_hash(self.root / self.files[n].path) for n in places):
             return False
-        pixels = np.memmap(self.pixels_path, mode="r", shape=self.shape) if self.keep_pixels else []
-        kept = self.sample(self.num_bytes) if self.keep_pixels else ()
-        return all(self.facts[n, 1] == short(hashlib.sha256(pixels[n])) for n in kept)
-
-    def sample(self, num_bytes: int) -> range:
-        """Return places of images, evenly spread, all of them when they have few bytes together."""
-        most_bytes, most = CHECKED
-        return range(0, len(self.files), max(num_bytes // most_bytes, len(self.files) // most) + 1)
+        pixels = np.memmap(self.pixels_path, mode="r", shape=self.shape) if self.keep_pixels else None
+        return pixels is None or all(self.facts[n, 1] == short(hashlib.sha256(pixels[n])) for n in places)
 
     def remove_former(self) -> None:
         """Remove what is known of former files, and what a killed process has left."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,11 +12,11 @@ from torch.utils.data import Dataset, Subset
 
 from <<cookiecutter.package>>.data.images.image_cache import ImageCache
 from <<cookiecutter.package>>.data.images.image_data import ImageData, check_statistics
-from <<cookiecutter.package>>.data.images.read_image import Picture, Unreadable, read_image
+from <<cookiecutter.package>>.data.images.read_image import Picture, Unreadable
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
-from .class_folders import LAYOUT, ImageFile, content_sha256, find_images, say_copies, say_missing, share_out
+from .class_folders import LAYOUT, ImageFile, content_sha256, find_images, say_copies, say_missing, share_out, some
 
 AUTO = "auto"
 IMAGENET = {"size": 224, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -76,9 +75,8 @@ class ImageFolder(ImageData):
         given = np.array([file.split for file in files], dtype="U10")
         shares = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": split_seed}
         splits = share_out(given, labels, class_names, **shares)  # what is wrong is said before all is decoded
-        read = partial(read_image, size=size, channels=channels, white=white_value)
-        shape, cached = (size, size, channels), Path(cache_dir).expanduser()
-        store = ImageCache(cached, folder, files, read=read, shape=shape, settings=white_value, keep_pixels=cache)
+        reading = {"size": size, "channels": channels, "white": white_value}
+        store = ImageCache(Path(cache_dir).expanduser(), folder, files, keep_pixels=cache, **reading)
         if store.unreadable:
             tell_unreadable(store.unreadable, len(files), skip_unreadable)
             given[[file.path in store.unreadable for file in files]] = "unreadable"
@@ -91,7 +89,7 @@ class ImageFolder(ImageData):
         if cache:
             dataset = CachedImages(store.pixels_path, store.shape, targets)
         else:
-            dataset = DecodedImages(folder, files, targets, read)
+            dataset = DecodedImages(folder, files, targets, store.read)
         self.is_held = cache
         self.num_classes = len(class_names)
         self.class_names = tuple(class_names)
@@ -185,9 +183,8 @@ def check_settings(root: str | None, size: Any, channels: int, white_value: floa
 
 def tell_unreadable(unreadable: Mapping[str, str], num_files: int, skip: bool) -> None:
     """Name the files that cannot be read; raise ConfigError if they are not to be skipped."""
-    listed = "".join(f"\n  {path!r}: {reason}" for path, reason in list(unreadable.items())[:10])
-    listed += f"\n  and {len(unreadable) - 10} more" if len(unreadable) > 10 else ""
-    found = f"{len(unreadable)} of {num_files} images cannot be read:{listed}"
+    listed = some((f"{path!r}: {reason}" for path, reason in unreadable.items()), between="\n  ")
+    found = f"{len(unreadable)} of {num_files} images cannot be read:\n  {listed}"
     if not skip:
         raise ConfigError(f"{found}\nRepair or remove them, or leave them out with data.skip_unreadable=true")
     say(f"{found}\nThey are left out (data.skip_unreadable)")

@@ -10,7 +10,7 @@ import numpy as np
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
 try:
-    from PIL import Image, ImageFile, ImageOps
+    from PIL import Image, ImageOps
 except ImportError as error:
     raise ConfigError('images need Pillow: uv sync --extra images, or pip install -e ".[images]"') from error
 
@@ -18,16 +18,8 @@ VERSION = 2  # of what is read from the same file: another number has it decoded
 OVERLOADED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # the process, which says nothing about the file
 
 Image.init()  # else threads that load the formats at once take a good file for an unknown one
-STUBS = {  # Pillow recognizes them, and cannot decode them
-    name
-    for name, (factory, _) in Image.OPEN.items()
-    if issubclass(type(factory), type) and issubclass(factory, ImageFile.StubImageFile)
-} | {"MPEG"}
-EXTENSIONS = {
-    extension for extension, name in Image.registered_extensions().items() if name in Image.OPEN.keys() - STUBS
-}
-# Where the extension says nothing: without the formats that are not known by how a file begins.
-BY_CONTENT = [name for name, (_, begins) in Image.OPEN.items() if begins and name not in STUBS]
+STUBS = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow recognizes them, and cannot decode them
+EXTENSIONS = {end for end, name in Image.registered_extensions().items() if name in Image.OPEN.keys() - STUBS}
 
 
 class Unreadable(ValueError):
@@ -46,9 +38,9 @@ def is_image(path: str) -> bool:
     if os.path.splitext(path)[1].lower() in EXTENSIONS:
         return True
     try:
-        with open_file(path) as file, Image.open(file, formats=BY_CONTENT):
-            return True
-    except Exception:  # Pillow raises any kind for what only begins as an image
+        with open_file(path) as file, Image.open(file) as image:
+            return image.format not in STUBS
+    except Exception:  # noqa: BLE001  (Pillow raises any kind for what only begins as an image)
         return False
 
 
@@ -93,10 +85,8 @@ def read_image(path: Path, size: int, channels: int, white: float | None = None)
 
 def eight_bits(image: Image.Image, white: float | None) -> tuple[Image.Image, int]:
     """Scale an image of more than 8 bits per pixel, which Pillow's own conversion would clip at 255; say its largest value."""
-    if image.mode[0] in "IF":
-        values = np.asarray(image).astype(np.float64)
-    else:  # of 16 bits in color Pillow keeps the upper 8
-        values = np.asarray(image.convert("RGB")) * 257.0
+    # Of 16 bits in color Pillow keeps the upper 8.
+    values = np.asarray(image) * 1.0 if image.mode[0] in "IF" else np.asarray(image.convert("RGB")) * 257.0
     if not values.min() >= 0 or (white is None and (image.mode == "F" or values.max() > 65535)):
         raise Unreadable("values are negative, fractions or above 65535: what is white must be known, data.white_value")
     scaled = Image.fromarray((values * (255 / (white or 65535))).round().clip(max=255).astype(np.uint8))
@@ -117,12 +107,8 @@ def reason(path: Path, error: Exception) -> str:
     """Say in a few words what is wrong with a file."""
     if isinstance(error, FileNotFoundError):
         return "link to a file that does not exist"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    if isinstance(error, Unreadable):
-        return str(error)
-    if path.stat().st_size == 0:
+    if path.is_file() and path.stat().st_size == 0:
         return "empty file"
     if isinstance(error, Image.UnidentifiedImageError):
         return "not an image"
-    return str(error) or type(error).__name__
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
