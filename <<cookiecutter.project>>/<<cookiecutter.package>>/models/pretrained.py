@@ -149,11 +149,11 @@ def say_mismatch(backbone: str, **given: Sequence[float] | None) -> None:
     """Say in what the images differ from those that the weights of a backbone were trained with."""
     cfg: Any = timm.get_pretrained_cfg(backbone)
     usual = {"size": cfg.input_size[1:], "mean": cfg.mean, "std": cfg.std}
-    for name, numbers in given.items():
-        theirs = usual[name] if len(numbers or ()) != 1 else [sum(usual[name]) / len(usual[name])]  # gray
-        if numbers and max(abs(a - b) for a, b in zip(numbers, theirs, strict=False)) > 0.04:
+    for name, ours in given.items():
+        theirs = [sum(usual[name]) / 3] if len(ours or ()) == 1 else list(usual[name])  # of gray images
+        if any(abs(a - b) > 0.04 for a, b in zip(ours or (), theirs, strict=False)):
             say(
-                f"model.backbone={backbone} was trained with images of {name} {list(theirs)}, these have {list(numbers)}"
+                f"model.backbone={backbone} was trained with images of {name} {theirs}, these have {name} {list(ours or ())}"
             )
 
 

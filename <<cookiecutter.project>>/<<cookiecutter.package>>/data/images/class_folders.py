@@ -150,14 +150,14 @@ def kept(names: Iterable[str], left_out: Counter[str]) -> list[str]:
 
 
 def image_paths(folder: Path, seen: set[str], left_out: Counter[str]) -> Iterator[str]:
-    """Yield the images in a folder and those within it; no folder is entered twice, as a link may ask. Count other files."""
+    """Yield the images in a folder and those within it, which it enters once, whatever links to it; count other files."""
 
     def fail(error: OSError) -> None:
         raise error
 
     for parent, names, file_names in os.walk(folder, followlinks=True, onerror=fail):
         here = os.path.realpath(parent)
-        names[:] = kept(names, left_out) if here not in seen else []
+        names[:] = sorted(kept(names, left_out)) if here not in seen else []
         for path in (os.path.join(parent, name) for name in file_names if here not in seen and name[0] != "."):
             if not path.endswith("~") and is_image(path):
                 yield path
@@ -172,9 +172,9 @@ def ending(path: str) -> str:
 
 def image_file(root: Path, path: str, split: str, class_name: str) -> ImageFile:
     relative = Path(path).relative_to(root).as_posix()
-    if not os.path.exists(path):  # a broken link is named with the unreadable files
-        return ImageFile(relative, split, class_name, size=0, mtime_ns=0)
-    status = os.stat(path)
+    status = (
+        os.stat(path) if os.path.exists(path) else os.lstat(path)
+    )  # a broken link is named with the unreadable files
     return ImageFile(relative, split, class_name, status.st_size, status.st_mtime_ns)
 
 
@@ -208,8 +208,8 @@ def share_out(
     few = [f"{name!r} has {count}" for name, count in zip(class_names, counts, strict=True) if count <= len(fractions)]
     if few:
         raise ConfigError(
-            f"data.root: each class needs {len(fractions) + 1} readable images to train on, one of them for each split that "
-            f"has no folder: {some(few)}. Add images to these classes"
+            f"data.root: each class needs {len(fractions) + 1} readable images to train on, one of them for each split "
+            f"that has no folder: {some(few)}. Add images to these classes"
         )
     splits = {name: rest[places] for name, places in draw(labels[rest], fractions, seed).items()}
     return {name: splits[name] if name in splits else np.flatnonzero(given == name) for name in SPLITS}

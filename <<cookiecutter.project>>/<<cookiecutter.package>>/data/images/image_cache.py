@@ -34,7 +34,7 @@ class ImageCache:
     It is kept in two files in `folder`, whose names stand for the root and the settings, and for the path, size and
     time of every image: when one changes, all are read again and the former files are removed. Of several
     processes one reads, the others wait. The `.json` is written last: without it the rest does not count. At every
-    start some of the files, of small folders all, and some of the pixels are compared with what was written.
+    start files and pixels are compared with what was written: all of them in a small folder, else some.
 
     `facts` (N, 3), uint64, are a hash of each file, a hash of its pixels, and the largest value of what has more than 8
     bits, else 0; `unreadable` says why a file cannot be read, by path.
@@ -43,30 +43,20 @@ class ImageCache:
         folder: holds the caches; is made.
         root: the paths of the files are relative to it.
         files: one row of pixels for each, in this order; that of an unreadable file is left out of use.
-        size: height and width in pixels.
-        channels: 3 or 1.
-        reading: white of `read_image`.
         keep_pixels: False only finds out which files cannot be read.
+        reading: size, channels and white of `read_image`.
 
     Raises:
         ConfigError: the disk is full, the folder cannot be written, ...; nothing is left over.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        root: Path,
-        files: Sequence[ImageFile],
-        *,
-        size: int,
-        channels: int,
-        keep_pixels: bool,
-        **reading: Any,
+        self, folder: Path, root: Path, files: Sequence[ImageFile], *, keep_pixels: bool, **reading: Any
     ) -> None:
         self.root, self.files, self.keep_pixels = root, files, keep_pixels
-        self.shape = len(files), size, size, channels
-        self.read = partial(read_image, size=size, channels=channels, **reading)
-        key = f"{root.resolve()}\0{self.read.keywords} {VERSION} {keep_pixels}"
+        self.shape = len(files), reading["size"], reading["size"], reading["channels"]
+        self.read = partial(read_image, **reading)
+        key = f"{root.resolve()}\0{reading} {VERSION} {keep_pixels}"
         self.settings = hashlib.sha256(os.fsencode(key)).hexdigest()[:8]
         content = hashlib.sha256()
         for file in files:
@@ -74,7 +64,7 @@ class ImageCache:
         self.pixels_path = folder / f"{self.settings}-{content.hexdigest()[:16]}.{'uint8' if keep_pixels else 'hashes'}"
         self.record_path = self.pixels_path.with_suffix(".json")
         if not self.is_complete():
-            with waiting_for_lock(folder / f".{self.settings}.lock"):
+            with waiting_for_lock(folder / f".{self.settings}.lock", "data.cache_dir"):
                 if not self.is_complete():
                     self.remove_former()
                     self.fill()
@@ -98,8 +88,8 @@ class ImageCache:
             places |= {n for n, file in enumerate(self.files) if file.path in self.unreadable}
         if any(self.facts[n, 0] != file_hash(self.root / self.files[n].path) for n in places):
             return False
-        pixels = np.memmap(self.pixels_path, mode="r", shape=self.shape) if self.keep_pixels else None
-        return pixels is None or all(self.facts[n, 1] == short(hashlib.sha256(pixels[n])) for n in places)
+        pixels = np.memmap(self.pixels_path, mode="r", shape=self.shape) if self.keep_pixels else []
+        return all(self.facts[n, 1] == short(hashlib.sha256(pixels[n])) for n in places if self.keep_pixels)
 
     def remove_former(self) -> None:
         """Remove what is known of former files, and what a killed process has left."""
@@ -172,7 +162,7 @@ def short(digest: Any) -> int:
 
 
 @contextmanager
-def waiting_for_lock(path: Path) -> Generator[None]:
+def waiting_for_lock(path: Path, key: str) -> Generator[None]:
     """Hold a lock, for which others wait; it ends with the process that holds it, however it ends."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -180,11 +170,11 @@ def waiting_for_lock(path: Path) -> Generator[None]:
         told = False
         while not is_locked(file):
             if not told:
-                say(f"waits for another process, which reads the same images into {str(path.parent)!r}")
+                say(f"waits for another process, which writes the same into {str(path.parent)!r}")
             told = True
             time.sleep(0.2)
     except OSError as error:
-        raise ConfigError(f"data.cache_dir: {str(path)!r} cannot be locked: {error.strerror}") from error
+        raise ConfigError(f"{key}: {str(path)!r} cannot be locked: {error.strerror}") from error
     with file:
         yield
 

@@ -18,7 +18,6 @@ from <<cookiecutter.package>>.engine.errors import ConfigError
 
 from .class_folders import LAYOUT, ImageFile, content_sha256, find_images, say_copies, say_missing, share_out, some
 
-AUTO = "auto"
 IMAGENET = {"size": 224, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
@@ -49,7 +48,7 @@ class ImageFolder(ImageData):
     def __init__(
         self,
         root: str | None,
-        size: int | Literal["auto"] = AUTO,
+        size: int | Literal["auto"] = "auto",
         channels: int = 3,
         val_fraction: float = 0.1,
         test_fraction: float = 0.1,
@@ -60,12 +59,12 @@ class ImageFolder(ImageData):
         cache_dir: str = ".cache/image_folder",
         backbone: str | None = None,
         *,
-        mean: Sequence[float] | Literal["auto"] = AUTO,
-        std: Sequence[float] | Literal["auto"] = AUTO,
+        mean: Sequence[float] | Literal["auto"] = "auto",
+        std: Sequence[float] | Literal["auto"] = "auto",
         **images: Any,
     ) -> None:
         usual = usual_for(backbone, channels)
-        size, mean, std = (usual[k] if v == AUTO else v for k, v in {"size": size, "mean": mean, "std": std}.items())
+        size, mean, std = (usual[k] if v == "auto" else v for k, v in {"size": size, "mean": mean, "std": std}.items())
         check_settings(root, size, channels, white_value, val_fraction, test_fraction)
         check_statistics(channels, self.white, mean=mean, std=std)
         folder = Path(str(root)).expanduser()
@@ -90,10 +89,8 @@ class ImageFolder(ImageData):
             dataset = CachedImages(store.pixels_path, store.shape, targets)
         else:
             dataset = DecodedImages(folder, files, targets, store.read)
-        self.is_held = cache
-        self.num_classes = len(class_names)
-        self.class_names = tuple(class_names)
-        self.input_shape = (channels, size, size)
+        self.is_held, self.input_shape = cache, (channels, size, size)
+        self.num_classes, self.class_names = len(class_names), tuple(class_names)
         super().__init__(
             {name: Subset(dataset, torch.from_numpy(places)) for name, places in splits.items()},  # type: ignore[arg-type]
             sha256=content_sha256(store.facts[:, 0], labels, class_names, splits),
@@ -152,16 +149,15 @@ class DecodedImages(Dataset[tuple[Tensor, Tensor]]):
 
 
 def usual_for(backbone: str | None, channels: int) -> Mapping[str, Any]:
-    """Return the size, mean and std that a network of timm was trained with, or those of ImageNet; gray is their average."""
+    """Return the size, mean and std that a network of timm was trained with, or those of ImageNet; of gray their average."""
     usual = IMAGENET
-    with suppress(ImportError, RuntimeError):  # without timm, or a name it has not: the model says so
+    with suppress(ImportError, RuntimeError):  # without timm, or a tag it has not: the model says so
         from timm import get_pretrained_cfg
 
         if backbone and (cfg := get_pretrained_cfg(backbone)):
             usual = {"size": cfg.input_size[-1], "mean": cfg.mean, "std": cfg.std}
-    if channels != 1:
-        return usual
-    return usual | {name: [round(sum(usual[name]) / len(usual[name]), 4)] for name in ("mean", "std")}
+    gray = {name: [round(sum(usual[name]) / 3, 4)] for name in ("mean", "std")}
+    return usual | gray if channels == 1 else usual
 
 
 def check_settings(root: str | None, size: Any, channels: int, white_value: float | None, *fractions: float) -> None:
@@ -195,6 +191,6 @@ def say_dark(largest: np.ndarray) -> None:
     if 0 < largest.max() < 2**15:
         white = 2 ** int(largest.max()).bit_length() - 1
         say(
-            f"{np.count_nonzero(largest)} images have 16 bits per pixel and no value above {largest.max()}, and so are dark. "
-            f"data.white_value={white} if that is white; 65535 if they are to be as dark as this"
+            f"{np.count_nonzero(largest)} images have 16 bits per pixel and no value above {largest.max()}: they are dark. "
+            f"If white is {white}, set data.white_value={white}; if they are meant to be dark, 65535"
         )
