@@ -133,13 +133,13 @@ def say_similar(names: Iterable[str]) -> None:
 
 
 def subfolders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    return sorted(name for name in os.listdir(folder) if os.path.isdir(folder / name))
 
 
 def images_in(folder: Path) -> Iterator[str]:
     """Yield the images that lie in a folder itself."""
-    found = (entry for entry in os.scandir(folder) if not entry.name.startswith(".") and not entry.is_dir())
-    return (entry.path for entry in found if is_image(entry.path))
+    paths = (str(folder / name) for name in os.listdir(folder) if not name.startswith("."))
+    return (path for path in paths if not os.path.isdir(path) and is_image(path))
 
 
 def kept(names: Iterable[str], left_out: Counter[str]) -> list[str]:
@@ -150,7 +150,7 @@ def kept(names: Iterable[str], left_out: Counter[str]) -> list[str]:
 
 
 def image_paths(folder: Path, seen: set[str], left_out: Counter[str]) -> Iterator[str]:
-    """Yield the images in a folder and those within it, which it enters once, whatever links to it; count other files."""
+    """Yield the images in a folder and those within it, each of which is entered once; count other files."""
 
     def fail(error: OSError) -> None:
         raise error

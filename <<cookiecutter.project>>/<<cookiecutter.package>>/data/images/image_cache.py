@@ -64,7 +64,7 @@ class ImageCache:
         self.pixels_path = folder / f"{self.settings}-{content.hexdigest()[:16]}.{'uint8' if keep_pixels else 'hashes'}"
         self.record_path = self.pixels_path.with_suffix(".json")
         if not self.is_complete():
-            with waiting_for_lock(folder / f".{self.settings}.lock", "data.cache_dir"):
+            with waiting_for_lock(folder / f".{self.settings}.lock"):
                 if not self.is_complete():
                     self.remove_former()
                     self.fill()
@@ -162,7 +162,7 @@ def short(digest: Any) -> int:
 
 
 @contextmanager
-def waiting_for_lock(path: Path, key: str) -> Generator[None]:
+def waiting_for_lock(path: Path) -> Generator[None]:
     """Hold a lock, for which others wait; it ends with the process that holds it, however it ends."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -170,11 +170,11 @@ def waiting_for_lock(path: Path, key: str) -> Generator[None]:
         told = False
         while not is_locked(file):
             if not told:
-                say(f"waits for another process, which writes the same into {str(path.parent)!r}")
+                say(f"waits for another process, which reads the same images into {str(path.parent)!r}")
             told = True
             time.sleep(0.2)
     except OSError as error:
-        raise ConfigError(f"{key}: {str(path)!r} cannot be locked: {error.strerror}") from error
+        raise ConfigError(f"data.cache_dir: {str(path)!r} cannot be locked: {error.strerror}") from error
     with file:
         yield
 

@@ -149,7 +149,7 @@ class DecodedImages(Dataset[tuple[Tensor, Tensor]]):
 
 
 def usual_for(backbone: str | None, channels: int) -> Mapping[str, Any]:
-    """Return the size, mean and std that a network of timm was trained with, or those of ImageNet; of gray their average."""
+    """Return what a network of timm was trained with, or what ImageNet's have; the mean and std of gray are averages."""
     usual = IMAGENET
     with suppress(ImportError, RuntimeError):  # without timm, or a tag it has not: the model says so
         from timm import get_pretrained_cfg
@@ -191,6 +191,6 @@ def say_dark(largest: np.ndarray) -> None:
     if 0 < largest.max() < 2**15:
         white = 2 ** int(largest.max()).bit_length() - 1
         say(
-            f"{np.count_nonzero(largest)} images have 16 bits per pixel and no value above {largest.max()}: they are dark. "
+            f"{np.count_nonzero(largest)} images have 16 bits per pixel and no value above {largest.max()}. "
             f"If white is {white}, set data.white_value={white}; if they are meant to be dark, 65535"
         )

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException
@@ -13,11 +14,11 @@ import numpy as np
 import torch
 from torch.utils.data import Subset, TensorDataset
 
-from <<cookiecutter.package>>.data.images.image_cache import waiting_for_lock
 from <<cookiecutter.package>>.data.images.image_data import ImageData
 from <<cookiecutter.package>>.data.split import draw
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.survival.run_lock import locked
 
 try:
     from torchvision import datasets
@@ -105,15 +106,22 @@ def places(file: PublishedFile, folder: Path) -> list[Path]:
 
 def fetch(file: PublishedFile, path: Path) -> None:
     """Download a file, which has its name when it is whole; of several processes one does so, and the others wait."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")  # a folder, emptied by the next who comes after a kill
-    with waiting_for_lock(path.with_name(f".{path.name}.lock"), "data.root"):
-        if not path.exists():
-            say(f"downloads {file.url}")
-            try:
-                download_url(file.url, unfinished, path.name, file.md5)
-                os.replace(unfinished / path.name, path)
-            finally:
-                shutil.rmtree(unfinished, ignore_errors=True)
+    while not path.exists():
+        try:
+            with locked(path):
+                if not path.exists():
+                    say(f"downloads {file.url}")
+                    try:
+                        download_url(file.url, unfinished, path.name, file.md5)
+                        os.replace(unfinished / path.name, path)
+                    finally:
+                        shutil.rmtree(unfinished, ignore_errors=True)
+        except ConfigError as error:
+            if not isinstance(error.__cause__, BlockingIOError):
+                raise
+            time.sleep(0.5)
 
 
 @contextmanager

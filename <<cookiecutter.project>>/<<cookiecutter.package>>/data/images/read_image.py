@@ -84,7 +84,7 @@ def read_image(path: Path, size: int, channels: int, white: float | None = None)
 
 
 def eight_bits(image: Image.Image, white: float | None) -> tuple[Image.Image, int]:
-    """Scale an image of more than 8 bits, which Pillow's own conversion would clip at 255; return its largest value too."""
+    """Scale an image of more than 8 bits, which Pillow's own conversion would clip, and return its largest value."""
     # Of 16 bits in color Pillow keeps the upper 8.
     values = np.asarray(image) * 1.0 if image.mode[0] in "IF" else np.asarray(image.convert("RGB")) * 257.0
     if not values.min() >= 0 or (white is None and (image.mode == "F" or values.max() > 65535)):
