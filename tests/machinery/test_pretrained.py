@@ -211,8 +211,8 @@ def test_images_other_than_those_of_the_weights_are_said(pretrained, file, capsy
     assert said(f"model.weights={file}", mean=[0.5], input_shape=(1, 160, 160)) == ""
     assert said("model.weights=null", mean=[0.1] * 3) == ""
     other = said(f"model.weights={file}", mean=[0.1] * 3)
-    assert "model.backbone=test_resnet was trained with size [160, 160], and these images have [32, 32]" in other
-    assert "was trained with mean [0.5, 0.5, 0.5], and these images have [0.1, 0.1, 0.1]" in other
+    assert "model.backbone=test_resnet was trained with size [160, 160], and the data has [32, 32]" in other
+    assert "was trained with mean [0.5, 0.5, 0.5], and the data has [0.1, 0.1, 0.1]" in other
 
 
 class Rates(Callback):

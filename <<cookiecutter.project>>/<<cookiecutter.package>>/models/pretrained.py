@@ -152,9 +152,7 @@ def say_mismatch(backbone: str, **given: Sequence[float] | None) -> None:
     for name, ours in given.items():
         theirs = [sum(usual[name]) / 3] if len(ours or ()) == 1 else list(usual[name])  # of gray images
         if any(abs(a - b) > 0.04 for a, b in zip(ours or (), theirs, strict=False)):
-            say(
-                f"model.backbone={backbone} was trained with images of {name} {theirs}, these have {name} {list(ours or ())}"
-            )
+            say(f"model.backbone={backbone} was trained with {name} {theirs}, and the data has {list(ours or ())}")
 
 
 def from_file(path: Path, classifier: str) -> dict[str, Any]:
