@@ -172,7 +172,7 @@ def test_a_full_disk_is_one_message_and_leaves_nothing(root):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10**5, limits[1]))
     try:
-        with pytest.raises(ConfigError, match=r"File too large(.|\n)*30 images .* take 368.6 kB in data.cache_dir"):
+        with pytest.raises(ConfigError, match=r"File too large(.|\n)*30 images .* take 369kB in data.cache_dir"):
             build(root, size=64)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

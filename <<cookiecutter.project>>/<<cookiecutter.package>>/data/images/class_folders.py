@@ -179,13 +179,7 @@ def image_file(root: Path, path: str, split: str, class_name: str) -> ImageFile:
 
 
 def share_out(
-    given: np.ndarray,
-    labels: np.ndarray,
-    class_names: Sequence[str],
-    *,
-    val_fraction: float,
-    test_fraction: float,
-    seed: int,
+    given: np.ndarray, labels: np.ndarray, class_names: Sequence[str], fractions: Mapping[str, float], seed: int
 ) -> dict[str, np.ndarray]:
     """Return the places of the images of train, val and test, ascending.
 
@@ -195,14 +189,13 @@ def share_out(
         given: (N,), the split that the folder of an image says, or nothing; "unreadable" is in no split.
         labels: (N,), int64.
         class_names: by label.
-        val_fraction: share that is drawn where there is no folder val.
-        test_fraction: share that is drawn where there is no folder test.
+        fractions: shares of val and test, that are drawn where there is no folder.
         seed: draws them.
 
     Raises:
         ConfigError: a class has too few images, or a split none.
     """
-    fractions = {name: f for name, f in (("val", val_fraction), ("test", test_fraction)) if name not in given}
+    fractions = {name: fraction for name, fraction in fractions.items() if name not in given}
     rest = np.flatnonzero((given == "") | (given == "train"))
     counts = np.bincount(labels[rest], minlength=len(class_names))
     few = [f"{name!r} has {count}" for name, count in zip(class_names, counts, strict=True) if count <= len(fractions)]

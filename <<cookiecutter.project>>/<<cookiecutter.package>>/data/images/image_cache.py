@@ -11,8 +11,9 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import count
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -55,6 +56,7 @@ class ImageCache:
     ) -> None:
         self.root, self.files, self.keep_pixels = root, files, keep_pixels
         self.shape = len(files), reading["size"], reading["size"], reading["channels"]
+        self.num_bytes = int(np.prod(self.shape, dtype=np.int64)) if keep_pixels else 0
         self.read = partial(read_image, **reading)
         key = f"{root.resolve()}\0{reading} {VERSION} {keep_pixels}"
         self.settings = hashlib.sha256(os.fsencode(key)).hexdigest()[:8]
@@ -68,10 +70,6 @@ class ImageCache:
                 if not self.is_complete():
                     self.remove_former()
                     self.fill()
-
-    @property
-    def num_bytes(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64)) if self.keep_pixels else 0
 
     def is_complete(self) -> bool:
         """Read what is written, and say whether it is all there and still that of the files."""
@@ -99,16 +97,18 @@ class ImageCache:
             with suppress(PermissionError):  # Windows keeps what another run has mapped
                 path.unlink()
         if num_bytes > 10**6:
-            say(f"removes {in_words(num_bytes)} from {str(self.pixels_path.parent)!r}: files have changed since")
+            size, folder = tqdm.format_sizeof(num_bytes, "B"), str(self.pixels_path.parent)
+            say(f"removes {size} from {folder!r}: files have changed since")
 
     def fill(self) -> None:
         """Read every file, and write both files of the cache."""
         folder, images = str(self.pixels_path.parent), f"the {len(self.files)} images of {str(self.root)!r}"
-        needed = f"{images} at data.size={self.shape[1]} take {in_words(self.num_bytes)} in data.cache_dir={folder!r}"
+        size = tqdm.format_sizeof(self.num_bytes, "B")
+        needed = f"{images} at data.size={self.shape[1]} take {size} in data.cache_dir={folder!r}"
         remedy = "Choose a smaller size, another cache_dir, or data.cache=false, which decodes again in every epoch"
         free = shutil.disk_usage(folder).free
         if free < self.num_bytes:
-            raise ConfigError(f"{needed}, where {in_words(free)} are free. {remedy}")
+            raise ConfigError(f"{needed}, where {tqdm.format_sizeof(free, 'B')} are free. {remedy}")
         say(f"decodes once: {needed}" if self.keep_pixels else f"looks once for damaged files among {images}")
         self.unreadable, self.facts = {}, np.zeros((len(self.files), 3), dtype=np.uint64)
         try:
@@ -167,28 +167,14 @@ def waiting_for_lock(path: Path) -> Generator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+")
-        told = False
-        while not is_locked(file):
-            if not told:
+        for attempt in count():
+            with suppress(BlockingIOError, PermissionError):
+                lock(file)
+                break
+            if attempt == 0:
                 say(f"waits for another process, which reads the same images into {str(path.parent)!r}")
-            told = True
             time.sleep(0.2)
     except OSError as error:
         raise ConfigError(f"data.cache_dir: {str(path)!r} cannot be locked: {error.strerror}") from error
     with file:
         yield
-
-
-def is_locked(file: TextIO) -> bool:
-    """Take the lock of a file, if no other process holds it."""
-    try:
-        lock(file)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True
-
-
-def in_words(num_bytes: int) -> str:
-    """Return a number of bytes as 1.2 GB or the like."""
-    power = min((len(str(num_bytes)) - 1) // 3, 3)
-    return f"{num_bytes / 1000**power:.1f} {('bytes', 'kB', 'MB', 'GB')[power]}"

@@ -72,14 +72,16 @@ class ImageFolder(ImageData):
         numbers = {name: number for number, name in enumerate(class_names)}
         labels = np.array([numbers[file.class_name] for file in files], dtype=np.int64)
         given = np.array([file.split for file in files], dtype="U10")
-        shares = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": split_seed}
-        splits = share_out(given, labels, class_names, **shares)  # what is wrong is said before all is decoded
+        fractions = {"val": val_fraction, "test": test_fraction}
+        splits = share_out(
+            given, labels, class_names, fractions, split_seed
+        )  # what is wrong is said before all is decoded
         reading = {"size": size, "channels": channels, "white": white_value}
         store = ImageCache(Path(cache_dir).expanduser(), folder, files, keep_pixels=cache, **reading)
         if store.unreadable:
             tell_unreadable(store.unreadable, len(files), skip_unreadable)
             given[[file.path in store.unreadable for file in files]] = "unreadable"
-            splits = share_out(given, labels, class_names, **shares)
+            splits = share_out(given, labels, class_names, fractions, split_seed)
         say_missing(labels, class_names, splits)
         say_copies(files, store.facts[:, 1], splits)
         if white_value is None:
@@ -149,7 +151,7 @@ class DecodedImages(Dataset[tuple[Tensor, Tensor]]):
 
 
 def usual_for(backbone: str | None, channels: int) -> Mapping[str, Any]:
-    """Return what a network of timm was trained with, or what ImageNet's have; the mean and std of gray are averages."""
+    """Return what a network of timm was trained with, or else those of ImageNet; of gray images their averages."""
     usual = IMAGENET
     with suppress(ImportError, RuntimeError):  # without timm, or a tag it has not: the model says so
         from timm import get_pretrained_cfg
