@@ -102,7 +102,9 @@ def test_an_image_replaced_by_another_of_the_same_size_and_time_is_noticed(root)
     path = root / "cat" / "0.png"
     status, content = path.stat(), path.read_bytes()
     other = save(root.parent / "other.png", Image.new("RGB", (9, 9), (255, 254, 253))).read_bytes()
-    path.write_bytes(other[:-12] + bytes(len(content) - len(other)) + other[-12:] if len(other) < len(content) else other)
+    path.write_bytes(
+        other[:-12] + bytes(len(content) - len(other)) + other[-12:] if len(other) < len(content) else other
+    )
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert build(root, skip_unreadable=True).split_sha256 != before
 
@@ -161,7 +163,7 @@ def test_damaged_files_are_an_error_or_left_out_and_are_remembered(root, capsys)
         build(root, cache=False)
     for path in (root / "dog").iterdir():
         path.write_bytes(b"")
-    with pytest.raises(ConfigError, match="needs 3 readable images .*: 'dog' has 0"):
+    with pytest.raises(ConfigError, match=r"needs 3 readable images .*: 'dog' has 0"):
         build(root, skip_unreadable=True)
 
 

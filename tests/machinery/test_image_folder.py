@@ -33,7 +33,14 @@ def found(root):
 def test_images_are_found_below_the_folder_of_a_class_and_the_rest_is_counted(tmp_path, capsys):
     for name in ("b/1.JPG", "b/deep/er/2.png", "ä ö/line\nbreak.jpeg", "b/.hidden.jpg", "b/.cache/3.jpg", ".git/4.jpg"):
         save(tmp_path / "root" / name, format="PNG")
-    for name in ("b/@eaDir/1.JPG/THUMB.jpg", "#recycle/6.jpg", "__MACOSX/b/._1.jpg", "$RECYCLE.BIN/7.jpg", "b/1.JPG~", "8.jpg"):
+    for name in (
+        "b/@eaDir/1.JPG/THUMB.jpg",
+        "#recycle/6.jpg",
+        "__MACOSX/b/._1.jpg",
+        "$RECYCLE.BIN/7.jpg",
+        "b/1.JPG~",
+        "8.jpg",
+    ):
         save(tmp_path / "root" / name, format="PNG")
     for name in ("b/Thumbs.db", "b/.DS_Store", "b/notes.txt", "readme.md", "ä ö/no_extension"):
         (tmp_path / "root" / name).write_text("")
@@ -143,7 +150,10 @@ def test_class_names_are_one_in_each_unicode_form_and_those_that_differ_little_a
     data = build(make(tmp_path / "root", *given))
     assert data.class_names == ("b", one)
     assert len(data.splits["test"].indices) == 4
-    assert "'cafe\\u0301', 'caf\\xe9' differ only in case, space or Unicode form, and are one class" in capsys.readouterr().out
+    assert (
+        "'cafe\\u0301', 'caf\\xe9' differ only in case, space or Unicode form, and are one class"
+        in capsys.readouterr().out
+    )
     build(make(tmp_path / "names", "Cat/*9", "cat/*9", "hot dog/*9", "hot_dog /*9"))
     said = capsys.readouterr().out
     assert "'Cat', 'cat' differ only" in said
@@ -182,7 +192,7 @@ def test_a_class_without_readable_images_is_named(tmp_path):
     root = make(tmp_path / "root", "a/*9", "b/*9")
     for path in list((root / "b").iterdir())[1:]:
         path.write_bytes(b"no image")
-    with pytest.raises(ConfigError, match="needs 3 readable images .*: 'b' has 1. Add images"):
+    with pytest.raises(ConfigError, match=r"needs 3 readable images .*: 'b' has 1\. Add images"):
         build(root, skip_unreadable=True)
 
 

@@ -38,7 +38,27 @@ def middle(path, channels=3):
     return read_image(path, 4, channels)[2, 2].tolist()
 
 
-@pytest.mark.parametrize("name", ["jpg", "jfif", "png", "bmp", "gif", "webp", "tiff", "ppm", "mpo", "ico", "tga", "pcx", "jp2", "dds", "avif", "icns"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "jpg",
+        "jfif",
+        "png",
+        "bmp",
+        "gif",
+        "webp",
+        "tiff",
+        "ppm",
+        "mpo",
+        "ico",
+        "tga",
+        "pcx",
+        "jp2",
+        "dds",
+        "avif",
+        "icns",
+    ],
+)
 def test_red_is_red_in_every_kind_of_file(tmp_path, name):
     if f".{name}" not in Image.registered_extensions():
         pytest.skip(f"this Pillow has no {name}")
@@ -49,7 +69,13 @@ def test_red_is_red_in_every_kind_of_file(tmp_path, name):
 
 
 def test_what_is_no_image_is_not_taken_for_one(tmp_path):
-    contents = {"a.txt": b"0 0.5 0.5", "a.xml": b"<x/>", "a.h5": b"\x89HDF\r\n\x1a\n" + bytes(99), "a": b"", "a.mpg": b"\x00\x00\x01\xb3"}
+    contents = {
+        "a.txt": b"0 0.5 0.5",
+        "a.xml": b"<x/>",
+        "a.h5": b"\x89HDF\r\n\x1a\n" + bytes(99),
+        "a": b"",
+        "a.mpg": b"\x00\x00\x01\xb3",
+    }
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
     (tmp_path / "link.bin").symlink_to("link.bin")
@@ -80,7 +106,9 @@ def deep(mode, top):
     return Image.fromarray(np.repeat([[0, top]], 4, axis=1).repeat(8, axis=0).astype(mode))
 
 
-@pytest.mark.parametrize(("mode", "name"), [(np.uint16, "a.png"), (np.uint16, "a.tif"), (np.int32, "a.tif"), (np.float32, "a.tif")])
+@pytest.mark.parametrize(
+    ("mode", "name"), [(np.uint16, "a.png"), (np.uint16, "a.tif"), (np.int32, "a.tif"), (np.float32, "a.tif")]
+)
 def test_the_white_of_more_than_8_bits_can_be_given(tmp_path, mode, name):
     path = save(tmp_path / name, deep(mode, 4095))
     picture = module.read_image(path, 8, 1, 4095)

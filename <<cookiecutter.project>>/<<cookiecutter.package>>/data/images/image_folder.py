@@ -64,9 +64,10 @@ class ImageFolder(ImageData):
         **images: Any,
     ) -> None:
         usual = usual_for(backbone, channels)
-        size, mean, std = (usual[k] if v == "auto" else v for k, v in {"size": size, "mean": mean, "std": std}.items())
+        size = usual["size"] if size == "auto" else size
+        statistics = {name: usual[name] if x == "auto" else x for name, x in (("mean", mean), ("std", std))}
         check_settings(root, size, channels, white_value, val_fraction, test_fraction)
-        check_statistics(channels, self.white, mean=mean, std=std)
+        check_statistics(channels, self.white, **statistics)
         folder = Path(str(root)).expanduser()
         files, class_names = find_images(folder)
         numbers = {name: number for number, name in enumerate(class_names)}
@@ -96,8 +97,7 @@ class ImageFolder(ImageData):
         super().__init__(
             {name: Subset(dataset, torch.from_numpy(places)) for name, places in splits.items()},  # type: ignore[arg-type]
             sha256=content_sha256(store.facts[:, 0], labels, class_names, splits),
-            mean=mean,
-            std=std,
+            **statistics,
             **images,
         )
 

@@ -2,8 +2,9 @@
 
 import errno
 import os
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def is_image(path: str) -> bool:
         return False
 
 
-def open_file(path: str | Path) -> BinaryIO:
+def open_file(path: str | Path) -> BufferedReader:
     """Open a file to read it; a pipe would wait for what is written to it."""
     if os.path.exists(path) and not os.path.isfile(path):
         raise Unreadable("a pipe or a device, not a file")
