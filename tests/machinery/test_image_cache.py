@@ -119,7 +119,7 @@ def test_a_file_that_could_not_be_opened_is_tried_again(root, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("my_project.data.images.read_image.open_file", refuse)
         patch.setattr("my_project.data.images.image_cache.open_file", refuse)
-        with pytest.raises(ConfigError, match="1 of 30 images cannot be read:\n  'cat/0.png': Permission denied"):
+        with pytest.raises(ConfigError, match=r"1 of 30 images cannot be read:\n  'cat/0.png': Permission denied"):
             build(root)
         assert len(pixels(build(root, skip_unreadable=True))) == 29
     assert len(pixels(build(root))) == 30

@@ -219,7 +219,7 @@ def say_missing(labels: np.ndarray, class_names: Sequence[str], splits: Mapping[
 def say_copies(files: Sequence[ImageFile], hashes: np.ndarray, splits: Mapping[str, np.ndarray]) -> None:
     """Name the images whose pixels, of which `hashes` (N,) are, are those of another one; first those in two splits."""
     places = np.concatenate(list(splits.values()))
-    names = np.repeat(np.array([*splits]), [len(members) for members in splits.values()])
+    names = np.array([*splits]).repeat([len(members) for members in splits.values()])
     _, first, group = np.unique(hashes[places], return_index=True, return_inverse=True)
     original = first[group]  # the first one of those that are equal
     copies = np.flatnonzero(original < np.arange(len(places)))

@@ -19,11 +19,12 @@ import numpy as np
 from tqdm import tqdm
 
 from <<cookiecutter.package>>.data.images.class_folders import ImageFile
-from <<cookiecutter.package>>.data.images.read_image import VERSION, Picture, Unreadable, open_file, read_image
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError, TrainingError
 from <<cookiecutter.package>>.engine.survival.durable_file import replacing
 from <<cookiecutter.package>>.engine.survival.run_lock import lock
+
+from .read_image import VERSION, Picture, Unreadable, open_file, read_image
 
 CHECKED_BYTES, CHECKED_FILES = 2**26, 1000  # compared at every start, within a tenth of a second
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, the quota, what a file may hold
