@@ -196,6 +196,14 @@ def test_a_class_without_readable_images_is_named(tmp_path):
         build(root, skip_unreadable=True)
 
 
+def test_a_given_split_without_readable_images_is_named_and_not_drawn_from_train(tmp_path):
+    root = make(tmp_path / "root", "train/a/*9", "train/b/*9", "val/a/*1", "val/b/*1")
+    for path in (root / "val").rglob("*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(ConfigError, match="data.root: val has no readable images"):
+        build(root, skip_unreadable=True)
+
+
 def test_what_a_new_image_needs_is_in_a_checkpoint(root):
     data = build(root)
     file = io.BytesIO()

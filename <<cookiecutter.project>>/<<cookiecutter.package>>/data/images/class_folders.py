@@ -189,13 +189,12 @@ def share_out(
         given: (N,), the split that the folder of an image says, or nothing; "unreadable" is in no split.
         labels: (N,), int64.
         class_names: by label.
-        fractions: shares of val and test, that are drawn where there is no folder.
+        fractions: shares of those of val and test that have no folder, and are drawn.
         seed: draws them.
 
     Raises:
         ConfigError: a class has too few images, or a split none.
     """
-    fractions = {name: fraction for name, fraction in fractions.items() if name not in given}
     rest = np.flatnonzero((given == "") | (given == "train"))
     counts = np.bincount(labels[rest], minlength=len(class_names))
     few = [f"{name!r} has {count}" for name, count in zip(class_names, counts, strict=True) if count <= len(fractions)]
@@ -205,7 +204,10 @@ def share_out(
             f"that has no folder: {some(few)}. Add images to these classes"
         )
     splits = {name: rest[places] for name, places in draw(labels[rest], fractions, seed).items()}
-    return {name: splits[name] if name in splits else np.flatnonzero(given == name) for name in SPLITS}
+    splits = {name: splits[name] if name in splits else np.flatnonzero(given == name) for name in SPLITS}
+    if empty := [name for name in SPLITS if not len(splits[name])]:
+        raise ConfigError(f"data.root: {some(empty)} has no readable images")
+    return splits
 
 
 def say_missing(labels: np.ndarray, class_names: Sequence[str], splits: Mapping[str, np.ndarray]) -> None:
@@ -224,12 +226,11 @@ def say_copies(files: Sequence[ImageFile], hashes: np.ndarray, splits: Mapping[s
     original = first[group]  # the first one of those that are equal
     copies = np.flatnonzero(original < np.arange(len(places)))
     across = names[copies] != names[original[copies]]
-    paths = [
-        (files[places[n]].path, files[places[original[n]]].path) for n in copies[np.argsort(~across, kind="stable")]
-    ]
-    if paths:
-        listed = some((f"{copy!r} = {path!r}" for copy, path in paths), between="\n  ")
-        say(f"{len(paths)} images are copies of others, {across.sum()} of those in another split:\n  {listed}")
+    order = copies[np.argsort(~across, kind="stable")]
+    pairs = zip(places[order].tolist(), places[original[order]].tolist(), strict=True)
+    if len(copies):
+        listed = some((f"{files[copy].path!r} = {files[other].path!r}" for copy, other in pairs), between="\n  ")
+        say(f"{len(copies)} images are copies of others, {across.sum()} of those in another split:\n  {listed}")
 
 
 def content_sha256(

@@ -73,7 +73,7 @@ class ImageFolder(ImageData):
         numbers = {name: number for number, name in enumerate(class_names)}
         labels = np.array([numbers[file.class_name] for file in files], dtype=np.int64)
         given = np.array([file.split for file in files], dtype="U10")
-        fractions = {"val": val_fraction, "test": test_fraction}
+        fractions = {k: f for k, f in (("val", val_fraction), ("test", test_fraction)) if k not in given}
         splits = share_out(
             given, labels, class_names, fractions, split_seed
         )  # what is wrong is said before all is decoded
