@@ -200,7 +200,7 @@ def test_a_given_split_without_readable_images_is_named_and_not_drawn_from_train
     root = make(tmp_path / "root", "train/a/*9", "train/b/*9", "val/a/*1", "val/b/*1")
     for path in (root / "val").rglob("*.png"):
         path.write_bytes(b"")
-    with pytest.raises(ConfigError, match="data.root: val has no readable images"):
+    with pytest.raises(ConfigError, match=r"data.root: val has no readable images"):
         build(root, skip_unreadable=True)
 
 
