@@ -20,10 +20,10 @@ HUB_ID = "timm/test_resnet.r160_in1k"
 
 @pytest.fixture
 def pretrained(compose_config):
-    def built(*overrides, input_shape=(3, 32, 32), num_classes=10):
+    def built(*overrides, input_shape=(3, 32, 32), num_classes=10, mean=None, std=None):
         cfg = compose_config("model=pretrained", *overrides)
         data = LightningDataModule()
-        data.num_classes, data.input_shape = num_classes, input_shape
+        data.num_classes, data.input_shape, data.mean, data.std = num_classes, input_shape, mean, std
         return build_model(cfg, data)
 
     return built
@@ -199,6 +199,20 @@ def test_all_of_a_backbone_that_is_not_frozen_is_trained(trained, weights):
     model = trained()
     assert all(p.requires_grad for p in model.parameters())
     assert kept(model, weights) == set()
+
+
+def test_images_other_than_those_of_the_weights_are_said(pretrained, file, capsys):
+    def said(*overrides, mean, **shape):
+        pretrained(RESNET, *overrides, mean=mean, std=[0.5] * len(mean), **shape)
+        return capsys.readouterr().out
+
+    half = [0.5, 0.5, 0.5]  # as the backbone's own
+    assert said(f"model.weights={file}", mean=half, input_shape=(3, 160, 160)) == ""
+    assert said(f"model.weights={file}", mean=[0.5], input_shape=(1, 160, 160)) == ""
+    assert said("model.weights=null", mean=[0.1] * 3) == ""
+    other = said(f"model.weights={file}", mean=[0.1] * 3)
+    assert "model.backbone=test_resnet was trained with size [160, 160], and the data has [32, 32]" in other
+    assert "was trained with mean [0.5, 0.5, 0.5], and the data has [0.1, 0.1, 0.1]" in other
 
 
 class Rates(Callback):

@@ -33,6 +33,9 @@ def test_a_run_records_what_it_did(run):
     assert summary["seed"] == 0
     assert summary["seconds"] > 0
     assert len(summary["split_sha256"]) == 64
+    assert summary["class_names"] == list("0123456789")
+    checkpoint = torch.load(run_dir / summary["checkpoint"], weights_only=True)
+    assert checkpoint["Digits"]["class_names"] == summary["class_names"]
     assert summary["versions"]["torch"] == torch.__version__
     assert summary["metrics"]["val/loss"]["value"] == score
     assert (run_dir / summary["checkpoint"]).is_file()

@@ -21,7 +21,8 @@ from <<cookiecutter.package>>.engine.hydra_version import HYDRA_1_3
 from <<cookiecutter.package>>.engine.targets import PACKAGE, SCHEDULER_KEYS, TRUSTED, arguments, did_you_mean, find
 
 # What a model receives from the data, if its `__init__` names it.
-FROM_DATA = ("num_classes", "class_names", "input_shape", "num_features", "categories", "target_mean", "target_std")
+FROM_DATA = ("num_classes", "class_names", "input_shape", "mean", "std", "num_features", "categories")
+FROM_DATA += ("target_mean", "target_std")
 FROM_CONFIG = ("loss", "metrics", "optimizer", "scheduler")  # what it receives as plain data, if it names it
 
 Block = dict[str, Any]  # a `_target_` and its arguments, as in configs/

@@ -62,8 +62,8 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
     )
     use_step_callbacks(trainer)
     checkpoints.check_hyperparameters(model=model, data=data)
-    sha256 = getattr(data, "split_sha256", None)
-    run.start(cfg, versions=versions(), threads=torch.get_num_threads(), git=git_state(), split_sha256=sha256)
+    facts = {name: getattr(data, name, None) for name in ("split_sha256", "class_names")}
+    run.start(cfg, versions=versions(), threads=torch.get_num_threads(), git=git_state(), **facts)
     run.record(logger_ids=logger_ids(loggers), best_step=None)
 
     trainer.fit(model, datamodule=data, ckpt_path=run.checkpoint)

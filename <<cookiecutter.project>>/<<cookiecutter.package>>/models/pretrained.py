@@ -8,6 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.targets import did_you_mean
 from <<cookiecutter.package>>.models.classifier import Classifier
@@ -33,6 +34,8 @@ class Pretrained(Classifier):
         weights: "timm" for those of the backbone, downloaded and cached; the path of a file; None for random ones.
         frozen: train the head only. The rest stays in eval mode, so that its batch norms do not change either.
         head_lr: learning rate of the head; None: that of the optimizer, as for the backbone.
+        mean: by which the images are normalized, from the data.
+        std: the same.
     """
 
     def __init__(
@@ -43,6 +46,8 @@ class Pretrained(Classifier):
         weights: str | None = "timm",
         frozen: bool = False,
         head_lr: float | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
         **training: Any,
     ) -> None:
         super().__init__(**training)
@@ -52,6 +57,7 @@ class Pretrained(Classifier):
         if weights is not None:
             self.net = pretrained_net(backbone, weights, input_shape, self.hparams.num_classes)
             self.hparams["weights"] = None  # what a checkpoint records: it holds them itself
+            say_mismatch(backbone, size=input_shape[1:], mean=mean, std=std)
         if frozen:
             self.net.requires_grad_(False)
             for layer in classifiers(self.net):
@@ -137,6 +143,16 @@ def pretrained_net(backbone: str, weights: str, input_shape: Sequence[int], num_
     if net.num_classes != num_classes:
         net.reset_classifier(num_classes)
     return net
+
+
+def say_mismatch(backbone: str, **given: Sequence[float] | None) -> None:
+    """Say in what the images differ from those that the weights of a backbone were trained with."""
+    cfg: Any = timm.get_pretrained_cfg(backbone)
+    usual = {"size": cfg.input_size[1:], "mean": cfg.mean, "std": cfg.std}
+    for name, ours in given.items():
+        theirs = [sum(usual[name]) / 3] if len(ours or ()) == 1 else list(usual[name])  # of gray images
+        if any(abs(a - b) > 0.04 for a, b in zip(ours or (), theirs, strict=False)):
+            say(f"model.backbone={backbone} was trained with {name} {theirs}, and the data has {list(ours or ())}")
 
 
 def from_file(path: Path, classifier: str) -> dict[str, Any]:

@@ -2,18 +2,33 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from unicodedata import normalize
 
 import numpy as np
 
-from <<cookiecutter.package>>.data.images.read_image import EXTENSIONS
+from <<cookiecutter.package>>.data.images.read_image import is_image
 from <<cookiecutter.package>>.data.split import draw
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
-SPLITS = ("train", "val", "test")
+# The words by which folders of a split are called.
+SPLITS = {
+    "train": {"train", "training", "trn", "trainval", "entrenamiento"},
+    "val": {"val", "valid", "validation", "validate", "dev", "development", "eval", "evaluation", "validación"},
+    "test": {"test", "tests", "testing", "tst", "holdout", "prueba", "pruebas"},
+}
+FILLERS = re.compile(r"(data ?)?sets?|data|images?|imgs?|photos?|pictures?|pics|splits?|folders?")
+# What a NAS, an operating system or an editor keeps beside files.
+SERVICE = re.compile(
+    r"[.@].*|.*~|~snapshot|#(recycle|snapshot)|\$recycle\.bin|recycler|__macosx|__pycache__|_vti_\w+|lost\+found|"
+    r"system volume information|network trash folder|temporary items",
+    re.IGNORECASE,
+)
 LAYOUT = (
     "A folder for each class is expected, as root/cat/1.jpg and root/dog/2.jpg, "
     "or the same for each split, as root/train/cat/1.jpg and root/test/cat/2.jpg"
@@ -25,7 +40,7 @@ class ImageFile(NamedTuple):
 
     path: str  # relative to root, with / between the folders
     split: str  # train, val, test, or nothing where the folders do not say
-    class_name: str
+    class_name: str  # in Unicode's normal form C
     size: int  # in bytes
     mtime_ns: int
 
@@ -33,127 +48,202 @@ class ImageFile(NamedTuple):
 def find_images(root: Path) -> tuple[list[ImageFile], list[str]]:
     """Return the images below a folder, sorted by path, and the names of the classes, sorted.
 
-    Folders within that of a class count as part of it; names that begin with a dot and files of other kinds do not.
+    Folders within that of a class count as part of it. Names that begin with a dot are left out; so are those of
+    SERVICE, files of other kinds and images in no folder of a class, which are counted and said.
 
     Raises:
         ConfigError: the folder cannot be read, or is not laid out as LAYOUT says.
     """
+    files, names, left_out = [], set(), Counter()
     try:
         splits = split_folders(root)
-        folders = [(split, name) for split in splits for name in subfolders(root / split)]
-        files = [
-            image_file(root, path, split, name) for split, name in folders for path in image_paths(root / split / name)
-        ]
+        for folder, split in splits.items():
+            for name in kept(subfolders(root / folder), left_out):
+                names.add(name)
+                seen = {os.path.realpath(root), os.path.realpath(root / folder)}
+                paths = image_paths(root / folder / name, seen, left_out)
+                files += (image_file(root, path, split, normalize("NFC", name)) for path in paths)
+        outside = (path for folder in {"", *splits} for path in images_in(root / folder))
+        left_out.update(f"{ending(path)} in no folder of a class" for path in outside)
     except OSError as error:
         raise ConfigError(f"data.root: {str(error.filename)!r} cannot be read: {error.strerror}. {LAYOUT}") from error
-    for split in splits:
+    if left_out:
+        listed = [f"{count} {what}" for what, count in left_out.most_common()]
+        say(f"left out of data.root={str(root)!r}: {some(listed)}")
+    for folder, split in splits.items():
         if not any(file.split == split for file in files):
-            kinds = " ".join(sorted(EXTENSIONS))
-            raise ConfigError(f"data.root={str(root / split)!r} has no images ({kinds}) in folders. {LAYOUT}")
-    class_names = sorted({name for _, name in folders})
+            raise ConfigError(f"data.root={str(root / folder)!r} has no images in folders of classes. {LAYOUT}")
+    class_names = sorted({normalize("NFC", name) for name in names})
     if len(class_names) == 1:
         raise ConfigError(f"data.root={str(root)!r} has only one class, {class_names[0]!r}. {LAYOUT}")
+    say_similar(names)
     return sorted(files), class_names
 
 
-def split_folders(root: Path) -> list[str]:
-    """Return those of train, val and test that have a folder, or an empty name where the folders are classes."""
-    names = subfolders(root)
+def split_folders(root: Path) -> dict[str, str]:
+    """Return which of train, val and test each folder is, or empty names where the folders are classes.
+
+    Raises:
+        ConfigError: there are no folders, or some seem to be splits and it is not clear which.
+    """
+    names = kept(subfolders(root), Counter())
     if not names:
         raise ConfigError(f"data.root={str(root)!r} has no folders. {LAYOUT}")
+    splits = {name: split_of(name) for name in names}
+    alike = [name for name in names if splits[name] and len(words_of(name)) == 1]
     # A class may be called train: then there are images in its folder.
-    by_split = "train" in names and not any(map(is_image, os.listdir(root / "train")))
-    if not by_split and not set(names) <= set(SPLITS):
-        return [""]
-    others = [name for name in names if name not in SPLITS]
-    if others or "train" not in names:
-        wrong = f"beside train there is {some(others)}" if others else "there is no train"
-        raise ConfigError(f"data.root={str(root)!r} must hold train, val and test, and nothing else: {wrong}. {LAYOUT}")
-    return names
+    if not all(splits.values()) and all(any(images_in(root / name)) for name in alike):
+        if alike:
+            say(f"{some(map(repr, alike))} is read as a class: it holds images, not a folder for each class")
+        return {"": ""}
+    found = {split: [name for name in names if splits[name] == split] for split in (*SPLITS, "")}
+    if found[""] or not found["train"] or len(names) > len(set(splits.values())):
+        listed = "; ".join(f"as {split or 'none'} {some(map(repr, found[split])) or 'nothing'}" for split in found)
+        raise ConfigError(
+            f"data.root={str(root)!r} must hold one train, at most one val and one test, and nothing else, if it holds "
+            f"splits. It holds {listed}: rename or move what is not meant so. {LAYOUT}"
+        )
+    if other := [f"{name!r} as {split}" for name, split in splits.items() if name != split]:
+        say(f"data.root={str(root)!r}: reads {some(other)}")
+    return splits
+
+
+def words_of(name: str) -> set[str]:
+    """Return the words of a name that say something; `TrainSet_2` has train."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", normalize("NFKC", name)).casefold()
+    return set(re.findall(r"[^\W\d_]+", FILLERS.sub(" ", words)))
+
+
+def split_of(name: str) -> str:
+    """Return the split that a folder seems to be, if it is one."""
+    found = [split for split, called in SPLITS.items() if called & words_of(name)]
+    return found[0] if len(found) == 1 else ""
+
+
+def say_similar(names: Iterable[str]) -> None:
+    """Say which folders a person may have meant to be one class."""
+    groups = defaultdict(list)
+    for name in sorted(names):
+        groups[re.sub(r"[\s_\u200b-\u200d\ufeff]", "", normalize("NFKC", name).casefold())].append(name)
+    for group in groups.values():
+        if len(group) > 1:
+            meant = "one class" if len({normalize("NFC", name) for name in group}) == 1 else "several classes"
+            listed = some(map(ascii, group))
+            say(f"{listed} differ only in case, space or Unicode form, and are {meant}: rename them if that is wrong")
 
 
 def subfolders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(name for name in os.listdir(folder) if os.path.isdir(folder / name))
 
 
-def is_image(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
+def images_in(folder: Path) -> Iterator[str]:
+    """Yield the images that lie in a folder itself."""
+    paths = (str(folder / name) for name in os.listdir(folder) if not name.startswith("."))
+    return (path for path in paths if not os.path.isdir(path) and is_image(path))
 
 
-def image_paths(folder: Path) -> Iterator[str]:
-    """Yield the images in a folder and those within it; a link that leads back to where it is found is not followed."""
+def kept(names: Iterable[str], left_out: Counter[str]) -> list[str]:
+    """Return the names of folders that are not those of SERVICE; count these, but not the hidden ones."""
+    service = {name for name in names if SERVICE.fullmatch(name)}
+    left_out.update(f"folder {name!r}" for name in service if not name.startswith("."))
+    return [name for name in names if name not in service]
+
+
+def image_paths(folder: Path, seen: set[str], left_out: Counter[str]) -> Iterator[str]:
+    """Yield the images in a folder and those within it, each of which is entered once; count other files."""
 
     def fail(error: OSError) -> None:
         raise error
 
     for parent, names, file_names in os.walk(folder, followlinks=True, onerror=fail):
-        here = Path(os.path.realpath(parent))
-        names[:] = [name for name in names if not name.startswith(".")]
-        names[:] = [name for name in names if not here.is_relative_to(os.path.realpath(os.path.join(parent, name)))]
-        yield from (os.path.join(parent, name) for name in file_names if is_image(name))
+        here = os.path.realpath(parent)
+        names[:] = sorted(kept(names, left_out)) if here not in seen else []
+        for path in (os.path.join(parent, name) for name in file_names if here not in seen and name[0] != "."):
+            if not path.endswith("~") and is_image(path):
+                yield path
+            else:
+                left_out[ending(path)] += 1
+        seen.add(here)
+
+
+def ending(path: str) -> str:
+    return os.path.splitext(path)[1].lower() or "without an ending"
 
 
 def image_file(root: Path, path: str, split: str, class_name: str) -> ImageFile:
     relative = Path(path).relative_to(root).as_posix()
-    if not os.path.exists(path):  # a broken link is named with the unreadable files
-        return ImageFile(relative, split, class_name, size=0, mtime_ns=0)
-    status = os.stat(path)
+    status = (
+        os.stat(path) if os.path.exists(path) else os.lstat(path)
+    )  # a broken link is named with the unreadable files
     return ImageFile(relative, split, class_name, status.st_size, status.st_mtime_ns)
 
 
 def share_out(
-    files: Sequence[ImageFile], class_names: Sequence[str], *, val_fraction: float, test_fraction: float, seed: int
+    given: np.ndarray, labels: np.ndarray, class_names: Sequence[str], fractions: Mapping[str, float], seed: int
 ) -> dict[str, np.ndarray]:
-    """Return the places of the files of train, val and test, ascending.
+    """Return the places of the images of train, val and test, ascending.
 
     What has no folder of its own is drawn, from each class in proportion and at least one image.
 
+    Args:
+        given: (N,), the split that the folder of an image says, or nothing; "unreadable" is in no split.
+        labels: (N,), int64.
+        class_names: by label.
+        fractions: shares of those of val and test that have no folder, and are drawn.
+        seed: draws them.
+
     Raises:
-        ConfigError: the fractions leave nothing, or a class has too few images.
+        ConfigError: a class has too few images, or a split none.
     """
-    if min(val_fraction, test_fraction) <= 0 or val_fraction + test_fraction >= 1:
+    rest = np.flatnonzero((given == "") | (given == "train"))
+    counts = np.bincount(labels[rest], minlength=len(class_names))
+    few = [f"{name!r} has {count}" for name, count in zip(class_names, counts, strict=True) if count <= len(fractions)]
+    if few:
         raise ConfigError(
-            "data.val_fraction and data.test_fraction must be above 0 and together below 1, "
-            f"got {val_fraction} and {test_fraction}"
+            f"data.root: each class needs {len(fractions) + 1} readable images to train on, one of them for each split "
+            f"that has no folder: {some(few)}. Add images to these classes"
         )
-    given = {file.split for file in files}
-    fractions = {name: f for name, f in (("val", val_fraction), ("test", test_fraction)) if name not in given}
-    members = {
-        name: np.array([n for n, file in enumerate(files) if file.split == name]) for name in given & {"val", "test"}
-    }
-    rest = np.array([n for n, file in enumerate(files) if file.split in ("", "train")], dtype=np.int64)
-    numbers = {name: number for number, name in enumerate(class_names)}
-    labels = np.array([numbers[files[n].class_name] for n in rest], dtype=np.int64)
-    counts = np.bincount(labels, minlength=len(class_names))
-    if counts.min() <= len(fractions):
-        raise ConfigError(
-            f"data.root: class {class_names[int(counts.argmin())]!r} has {counts.min()} images to train on, and needs at least "
-            f"{len(fractions) + 1}: add some, or remove its folder from every split"
-        )
-    drawn = {name: rest[places] for name, places in draw(labels, fractions, seed).items()}
-    return {name: (drawn | members)[name] for name in SPLITS}
+    splits = {name: rest[places] for name, places in draw(labels[rest], fractions, seed).items()}
+    splits = {name: splits[name] if name in splits else np.flatnonzero(given == name) for name in SPLITS}
+    if empty := [name for name in SPLITS if not len(splits[name])]:
+        raise ConfigError(f"data.root: {some(empty)} has no readable images")
+    return splits
 
 
-def check_classes(files: Sequence[ImageFile], class_names: Sequence[str], splits: Mapping[str, np.ndarray]) -> None:
-    """Say which classes a split lacks; raise ConfigError when it is train."""
+def say_missing(labels: np.ndarray, class_names: Sequence[str], splits: Mapping[str, np.ndarray]) -> None:
+    """Say which classes a split lacks."""
     for split, places in splits.items():
-        missing = sorted(set(class_names) - {files[place].class_name for place in places})
-        if missing and (split == "train" or not len(places)):
-            raise ConfigError(f"data.root: {split} has no readable images of class {some(missing)}")
-        if missing:
-            say(f"{split} has no images of class {some(missing)}: no score there tells how well it is known")
+        known = set(labels[places].tolist())
+        if missing := [repr(name) for label, name in enumerate(class_names) if label not in known]:
+            say(f"{split} has no readable images of class {some(missing)}: no score there tells how well it is known")
 
 
-def folder_sha256(files: Sequence[ImageFile], hashes: Sequence[str], splits: Mapping[str, np.ndarray]) -> str:
-    """Return a hash of the class and the content of every file of each split."""
-    digest = hashlib.sha256()
+def say_copies(files: Sequence[ImageFile], hashes: np.ndarray, splits: Mapping[str, np.ndarray]) -> None:
+    """Name the images whose pixels, of which `hashes` (N,) are, are those of another one; first those in two splits."""
+    places = np.concatenate(list(splits.values()))
+    names = np.array([*splits]).repeat([len(members) for members in splits.values()])
+    _, first, group = np.unique(hashes[places], return_index=True, return_inverse=True)
+    original = first[group]  # the first one of those that are equal
+    copies = np.flatnonzero(original < np.arange(len(places)))
+    across = names[copies] != names[original[copies]]
+    order = copies[np.argsort(~across, kind="stable")]
+    pairs = zip(places[order].tolist(), places[original[order]].tolist(), strict=True)
+    if len(copies):
+        listed = some((f"{files[copy].path!r} = {files[other].path!r}" for copy, other in pairs), between="\n  ")
+        say(f"{len(copies)} images are copies of others, {across.sum()} of those in another split:\n  {listed}")
+
+
+def content_sha256(
+    hashes: np.ndarray, labels: np.ndarray, class_names: Sequence[str], splits: Mapping[str, np.ndarray]
+) -> str:
+    """Return a hash of the content and the class of every file of each split, wherever they lie."""
+    digest = hashlib.sha256(repr(class_names).encode())
     for split, places in splits.items():
-        for place in places:
-            digest.update(os.fsencode(f"{split}\0{files[place].class_name}\0{hashes[place]}\0"))
+        digest.update(f"{split} {len(places)}".encode() + hashes[places].tobytes() + labels[places].tobytes())
     return digest.hexdigest()
 
 
-def some(names: Sequence[str], most: int = 10) -> str:
-    """Return the first few names, so that a line break or an odd letter in them shows."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(repr, names[:most])) + more
+def some(items: Iterable[str], between: str = ", ", most: int = 10) -> str:
+    """Return the first few of some texts, and how many more there are."""
+    texts = list(items)
+    return between.join(texts[:most] + [f"and {len(texts) - most} more"] * (len(texts) > most))

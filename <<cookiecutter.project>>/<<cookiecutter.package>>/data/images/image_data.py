@@ -37,11 +37,8 @@ class ImageData(TensorData):
         **loading: Any,
     ) -> None:
         super().__init__(splits, **loading)
-        if not len(mean) == len(std) == self.input_shape[0] or min(std) <= 0:
-            raise ConfigError(
-                f"data.mean and data.std need a number for each of {self.input_shape[0]} channels, std above 0, "
-                f"got {mean} and {std}"
-            )
+        check_statistics(self.input_shape[0], self.white, mean=mean, std=std)
+        self.mean, self.std = list(map(float, mean)), list(map(float, std))
         # Of the size of an image: to spread a number over a channel costs a multiple of the rest.
         full_size = torch.ones(1, *self.input_shape).contiguous(memory_format=torch.channels_last)
         self.scale = full_size / (self.white * torch.tensor(std).view(-1, 1, 1))
@@ -56,9 +53,27 @@ class ImageData(TensorData):
         images = self.normalize(images)
         return (self.trainer.precision_plugin.convert_input(images) if self.trainer else images), labels
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps, so that a new image can be given to the model and its output be named."""
+        shape = list(self.input_shape)
+        return {"class_names": list(self.class_names), "input_shape": shape, "mean": self.mean, "std": self.std}
+
     def normalize(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W), uint8, to float32 with a mean of about 0 and a standard deviation of about 1."""
         if self.scale.device != images.device:
             self.scale, self.shift = self.scale.to(images.device), self.shift.to(images.device)
         images = images.to(torch.float32, copy=True)
         return torch.addcmul(self.shift, images, self.scale, out=images)
+
+
+def check_statistics(channels: int, white: float, **statistics: Any) -> None:
+    """Raise ConfigError for a mean or std that is not a number in [0, 1] for each channel."""
+    for name, numbers in statistics.items():
+        wanted = f"data.{name} must have {channels} number{'s' * (channels > 1)}, shares of white in [0, 1]"
+        if not (isinstance(numbers, Sequence) and all(isinstance(x, int | float) for x in numbers)):
+            raise ConfigError(f"{wanted}, got {numbers}")
+        if len(numbers) != channels or not all(0 <= x <= 1 for x in numbers) or (name == "std" and 0 in numbers):
+            unit = next((top for top in (white, 255, 65535) if 1 < max(numbers, default=0) <= top), None)
+            shares = unit and [round(x / unit, 4) for x in numbers]
+            meant = f"; where white is {unit}, that is data.{name}={shares}" if unit else ""
+            raise ConfigError(f"{wanted}{', above 0' * (name == 'std')}, got {list(numbers)}{meant}")
