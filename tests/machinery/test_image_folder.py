@@ -64,11 +64,16 @@ def test_split_seed_alone_draws_the_split_and_split_sha256_names_it(root):
     assert places(build(root, split_seed=1)) != places(build(root))
     assert build(root, split_seed=1).split_sha256 != build(root).split_sha256
     before = build(root).split_sha256
-    (root / "cat" / "0.png").rename(root / "cat" / "00.png")
-    assert build(root).split_sha256 != before
-    files, _ = find_images(root)
+    (root / "cat" / "0.png").rename(root / "cat" / "00.png")  # in the same place of their order
+    moved = root.rename(root.with_name("moved"))
+    (moved / "dog" / "1.png").touch()
+    assert build(moved).split_sha256 == build(moved, cache=False).split_sha256 == before
+    (moved / "dog" / "1.png").rename(moved / "cat" / "a.png")
+    assert build(moved).split_sha256 != before
+    files, _ = find_images(moved)
     first, second = np.split(np.arange(3), [1]), np.split(np.arange(3), [2])  # the same files, divided elsewhere
-    assert len({folder_sha256(files, {"train": train, "val": val}) for train, val in (first, second)}) == 2
+    hashes = ["a", "b", "c"]
+    assert len({folder_sha256(files, hashes, {"train": train, "val": val}) for train, val in (first, second)}) == 2
 
 
 @pytest.mark.parametrize(
