@@ -128,4 +128,7 @@ def check_split(data: LightningDataModule, summary: dict[str, Any], *, other: bo
             "data has changed since the run (split_sha256): it may have been trained on these samples. Put the former data "
             "back, begin a new run, or score the data as they are: evaluate.py with their place, as data.root=images"
         )
-    say(f"the data {'are not' if before else 'may not be'} the run's (split_sha256 {now}, of the run {before})")
+    are = "are not" if before else "may not be"
+    say(
+        f"the data {are} the run's (split_sha256 {now!s:.8}, of the run {before!s:.8}): it may have been trained on some"
+    )

@@ -92,10 +92,11 @@ def check_best(checkpoint: dict[str, Any], path: str | Path, summary: dict[str, 
 
 def restore_data(data: LightningDataModule, checkpoint: dict[str, Any]) -> None:
     """Have the data encode samples and number classes as they did for a checkpoint, if they keep that."""
-    if state := checkpoint.get(type(data).__qualname__):
+    state = checkpoint.get(type(data).__qualname__, {})
+    if state:
         data.load_state_dict(state)
-    known, found = checkpoint.get("hyper_parameters", {}).get("num_classes"), getattr(data, "num_classes", None)
-    if None not in (known, found) and known != found:
-        raise ConfigError(
-            f"data has {found} classes, but the model was trained for {known}: score it on data with the same"
-        )
+    hyperparameters = checkpoint.get("hyper_parameters", {})
+    for key, known in {"num_classes": hyperparameters.get("num_classes"), "class_names": state.get("class_names")}.items():
+        found = getattr(data, key, None)
+        if known and found and known not in (found, list(found) if key == "class_names" else found):
+            raise ConfigError(f"data has {key} {found}, but the model was trained for {known}: score it on data with the same")

@@ -157,10 +157,10 @@ def read_run(cfg: DictConfig) -> Run:
         say(f"{path} is to be scored with its last.ckpt instead of its best.ckpt (checkpoint=last)")
     changes = differences(before, cfg)
     moved = [key for key in changes if PLACE.fullmatch(key) and summary.get("split_sha256")]
-    if len(changes) > len(moved):
+    if unlike := [line for key, line in changes.items() if key not in moved]:
         raise ConfigError(
             f"{path} has another config. Choose another name, give the same values, or start afresh with overwrite=true, "
-            f"which moves the folder aside:\n  " + "\n  ".join(changes.values())
+            f"which moves the folder aside:\n  " + "\n  ".join(unlike)
         )
     checkpoints = (path / "checkpoints" / name for name in ("last.ckpt", "best.ckpt"))
     run = Run(path, summary, next(filter(Path.exists, checkpoints), None))
