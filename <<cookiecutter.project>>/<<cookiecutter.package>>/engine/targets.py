@@ -1,7 +1,7 @@
 """What a config may name as `_target_`, and whether the values beside it fit: a misspelt key is one message, no traceback."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from types import NoneType, UnionType
@@ -23,6 +23,8 @@ SCHEDULER_KEYS = {"interval", "frequency", "monitor"}
 KINDS = {"name": str | int | None, "checkpoint": str | None, "runs_dir": str, "overwrite": bool, "test": bool}
 KINDS |= {"checks": Literal["error", "warn", "skip"], "matmul_precision": Literal["highest", "high", "medium"]}
 KINDS |= {"threads": int | None, "split": Literal["test", "val"]}
+
+A_LIST = "a list"
 
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -48,7 +50,9 @@ def check_blocks(cfg: DictConfig) -> None:
                     f"It takes: {', '.join(accepted)}"
                 )
             if name in accepted and not fits(value, accepted[name].annotation):
-                raise ConfigError(f"{key}.{name} must be {described(accepted[name].annotation)}, got {value!r}")
+                wanted = described(accepted[name].annotation)
+                example = f"as {key}.{name}=[{'' if value is None else value}]"
+                raise ConfigError(f"{key}.{name} must be {wanted}, {example if wanted == A_LIST else f'got {value!r}'}")
 
 
 def blocks(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -99,17 +103,27 @@ def arguments(target: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter],
 
 
 def fits(value: Any, annotation: Any) -> bool:
-    """Say whether a number, string, flag or null has the annotated type or is one of a Literal; anything else passes."""
+    """Say whether a value has the annotated type, if that is a plain one or a list, or is one of a Literal; others pass."""
+    if get_origin(annotation) in (Union, UnionType):
+        return any(fits(value, member) for member in get_args(annotation))
     if get_origin(annotation) is Literal:
         return value in get_args(annotation)
-    kinds = set(get_args(annotation)) if get_origin(annotation) in (Union, UnionType) else {annotation}
-    if not kinds <= {int, float, str, bool, NoneType}:
+    if is_list(annotation):
+        return isinstance(value, list)
+    if annotation not in (int, float, str, bool, NoneType):
         return True
-    return type(value) in kinds or (type(value) is int and float in kinds)
+    return type(value) is annotation or (type(value) is int and annotation is float)
+
+
+def is_list(annotation: Any) -> bool:
+    """Say whether an annotation asks for a list, whatever is in it."""
+    return (get_origin(annotation) or annotation) in (list, tuple, set, Sequence, Collection, Iterable)
 
 
 def described(annotation: Any) -> str:
     """Return an annotation in words."""
+    if any(map(is_list, (annotation, *get_args(annotation)))):
+        return A_LIST
     choices = [str(choice) for choice in get_args(annotation)] if get_origin(annotation) is Literal else []
     return " or ".join([", ".join(choices[:-1]), choices[-1]]) if choices else inspect.formatannotation(annotation)
 

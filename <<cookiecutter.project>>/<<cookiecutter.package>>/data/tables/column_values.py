@@ -7,6 +7,8 @@ import pandas as pd
 
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
+from .written_numbers import how_to_read
+
 # What pandas.api.types.infer_dtype calls the values of a column.
 NUMBERS = ("integer", "floating", "mixed-integer-float", "boolean", "decimal")
 TEXT = ("string", "categorical", "empty")
@@ -36,12 +38,21 @@ def numbers(column: pd.Series, where: str) -> np.ndarray:
     values = pd.Series(pd.to_numeric(column, errors="coerce")).to_numpy(dtype=np.float64, na_value=np.nan)
     if len(other := column[np.isnan(values) & column.notna().to_numpy()]):
         shown = ", ".join(map(repr, other.unique()[:NAMED]))
-        raise ConfigError(f"{where}, column {column.name!r} holds {len(other)} values that are no numbers: {shown}")
-    if infinite := int(np.isinf(values).sum()):
         raise ConfigError(
-            f"{where}, column {column.name!r} is infinite in {infinite} rows: correct them, or leave the value empty"
+            f"{where}, column {column.name!r} holds {len(other)} values that are no numbers: {shown} "
+            f"({named_rows(other.index)}). {how_to_read([*map(str, other.unique())])}".removesuffix(". ")
+        )
+    if len(infinite := column.index[np.isinf(values)]):
+        raise ConfigError(
+            f"{where}, column {column.name!r} is infinite in {len(infinite)} rows ({named_rows(infinite)}): correct them, "
+            "or leave the value empty"
         )
     return values
+
+
+def named_rows(index: pd.Index) -> str:
+    """Return the numbers that the first of some rows have in their file."""
+    return f"row {', '.join(str(row + 1) for row in index[:NAMED])}, from 1"
 
 
 def coded(column: pd.Series) -> tuple[np.ndarray, list[str]]:

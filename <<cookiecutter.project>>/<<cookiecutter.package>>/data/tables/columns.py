@@ -8,10 +8,25 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from <<cookiecutter.package>>.data.tables.column_values import coded, counted, is_numeric, numbers
+from <<cookiecutter.package>>.data.tables.column_values import coded, counted, is_numeric, named_rows, numbers
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.targets import did_you_mean
+
+from .odd_cells import is_odd, usual_range, without_odd
+
+HUGE = 1e38  # about the greatest float32
+
+
+@dataclass
+class Numbers:
+    """What was learnt of a column of numbers; what is far from `low` to `high` cannot be meant."""
+
+    mean: float
+    std: float
+    some_missing: bool
+    low: float
+    high: float
 
 
 @dataclass
@@ -19,17 +34,17 @@ class Columns:
     """What was learnt of the columns of the training rows; plain data.
 
     Args:
-        numeric: mean, standard deviation, and whether values were missing, by the name of the column.
+        numeric: mean, standard deviation, and the like, by the name of the column.
         categorical: the texts that occurred, by the name of the column.
     """
 
-    numeric: dict[str, tuple[float, float, bool]]
+    numeric: dict[str, Numbers]
     categorical: dict[str, list[str]]
 
     @property
     def num_features(self) -> int:
         """How many numbers a row has."""
-        return sum(1 + some_missing for _, _, some_missing in self.numeric.values())
+        return sum(1 + learnt.some_missing for learnt in self.numeric.values())
 
     @property
     def categories(self) -> tuple[int, ...]:
@@ -39,8 +54,9 @@ class Columns:
     def encode(self, frame: pd.DataFrame, where: str) -> tuple[Tensor, Tensor]:
         """Return numbers (N, F), float32, of mean 0 and deviation 1, and codes (N, K), int64, of categories.
 
-        A missing number is the mean; where some were missing in training, a column beside it is 1 there and else 0. Code 0
-        is a category that is missing or was not seen in training; 1 and on are those in `categorical`.
+        A missing number is the mean, and so is one that cannot be meant; where some were missing in training, a column
+        beside it is 1 there and else 0. Code 0 is a category that is missing or was not seen in training; 1 and on are
+        those in `categorical`.
 
         Raises:
             ConfigError: a column is missing, or does not hold what it held in training; `where` says of which rows.
@@ -52,11 +68,17 @@ class Columns:
         inputs = np.zeros((self.num_features, len(frame)), dtype=np.float32)
         codes = np.zeros((len(self.categorical), len(frame)), dtype=np.int64)
         rows = iter(inputs)
-        for name, (mean, std, some_missing) in self.numeric.items():
-            values = numbers(columns[name], where)
+        for name, learnt in self.numeric.items():
+            values = without_odd(numbers(columns[name], where), learnt.low, learnt.high, columns[name], where)
             missing = np.isnan(values)
-            next(rows)[:] = np.where(missing, 0, (values - mean) / std)
-            if some_missing:
+            if missing.all():
+                say(f"{where}, column {name!r} is empty: its mean in training, {learnt.mean:.6g}, stands for it")
+            row = next(rows)
+            with np.errstate(over="ignore"):  # what becomes infinite is refused
+                row[:] = np.where(missing, 0, (values - learnt.mean) / learnt.std)
+            if len(huge := columns[name].index[~np.isfinite(row) | (np.abs(values) > HUGE)]):
+                raise ConfigError(f"{where}, column {name!r} holds numbers that are too large ({named_rows(huge)})")
+            if learnt.some_missing:
                 next(rows)[:] = missing
         for row, (name, known) in zip(codes, self.categorical.items(), strict=True):
             places, texts = coded(columns[name])
@@ -70,7 +92,7 @@ class Columns:
         return torch.from_numpy(inputs.T.copy()), torch.from_numpy(codes.T.copy())
 
 
-def learn_columns(frame: pd.DataFrame, categorical: Collection[str], where: str) -> Columns:
+def learn_columns(frame: pd.DataFrame, categorical: Collection[str], outliers: str, where: str) -> Columns:
     """Look at the training rows; a column with the same value in all of them is left out."""
     columns, constant = Columns({}, {}), []
     for name, column in ((str(name), column) for name, column in frame.items()):
@@ -81,10 +103,13 @@ def learn_columns(frame: pd.DataFrame, categorical: Collection[str], where: str)
                 continue
         else:
             values = numbers(column, where)
-            present = values[~np.isnan(values)]
+            low, high = usual_range(values) if outliers == "missing" else (-np.inf, np.inf)
+            present = values[~np.isnan(values) & ~is_odd(values, low, high)]
             some_missing = len(present) < len(values)
             if len(present) and (some_missing or present.min() < present.max()):
-                columns.numeric[name] = (float(present.mean()), float(present.std()) or 1.0, some_missing)
+                with np.errstate(over="ignore", invalid="ignore"):  # Columns.encode refuses such numbers
+                    mean, std = float(present.mean()), float(present.std()) or 1.0
+                columns.numeric[name] = Numbers(mean, std, some_missing, low, high)
                 continue
         constant.append(name)
     if constant:

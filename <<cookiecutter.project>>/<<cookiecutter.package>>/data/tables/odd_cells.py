@@ -1,0 +1,51 @@
+"""Numbers in a column that nobody can mean: 1e30 among ages, or -999 where nothing was measured."""
+
+import numpy as np
+import pandas as pd
+
+from <<cookiecutter.package>>.engine.console import say
+
+from .column_values import NAMED
+
+FAR = 500  # times the width of what is usual: beyond it a number is a slip, a sentinel or an overflow
+RARE = 0.05  # share of the numbers that may be so far away; if there are more, they are usual
+# What stands for "missing" in many files, where it is not among the usual numbers.
+FILLS = [-float(digit * count) for digit in "789" for count in range(2, 10)]
+FILLS += [float("9" * count) for count in range(3, 10)]
+FILLS += [float(f"{nines}.{part}") for nines in ("-99", "-999", "999", "-9999", "9999") for part in ("9", "99")]
+FILLS += [2.0**15 - 1, 2.0**16 - 1, 2.0**31 - 1, 2.0**32 - 1, -(2.0**15), -(2.0**31)]
+
+
+def usual_range(values: np.ndarray) -> tuple[float, float]:
+    """Return the least and the greatest of the numbers (N,) that can be meant; NaN is missing."""
+    present = values[~np.isnan(values)]
+    usual = present[~np.isin(present, FILLS)]
+    if not len(usual):
+        return (float(present.min()), float(present.max())) if len(present) else (0.0, 0.0)
+    distances = np.abs(usual - np.median(usual))
+    far = np.sort(distances[distances > 0])
+    far = far[-max(1, int(RARE * len(usual))) - 1 :]
+    if len(gaps := np.flatnonzero(far[1:] / (2 * FAR + 1) > far[:-1])):
+        usual = usual[distances <= far[gaps[0]]]
+    return float(usual.min()), float(usual.max())
+
+
+def is_odd(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return which of the numbers (N,) are too far from the usual ones to be meant."""
+    width = (high - low) or abs(high) or 1.0
+    beyond = np.maximum(low - values, values - high)
+    is_fill = np.isin(values, FILLS) & ((beyond > width) | ((values < 0) & (low >= 0)))
+    return is_fill | (beyond > FAR * width)
+
+
+def without_odd(values: np.ndarray, low: float, high: float, column: pd.Series, where: str) -> np.ndarray:
+    """Return the numbers (N,) of a column, NaN for those that cannot be meant, and name these."""
+    odd = is_odd(values, low, high)
+    if len(rows := np.flatnonzero(odd)):
+        cells = ", ".join(f"{values[n]:.10g} in row {column.index[n] + 1}" for n in rows[:NAMED])
+        cells += f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
+        say(
+            f"{where}, column {column.name!r}: {cells}, far from the usual {low:g} to {high:g}: taken as missing. "
+            "Correct them, or keep them with data.outliers=keep"
+        )
+    return np.where(odd, np.nan, values)
