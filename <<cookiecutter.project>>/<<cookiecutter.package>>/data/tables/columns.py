@@ -8,25 +8,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from <<cookiecutter.package>>.data.tables.column_values import coded, counted, is_numeric, named_rows, numbers
+from <<cookiecutter.package>>.data.tables.column_values import coded, counted, is_numeric, numbers
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.targets import did_you_mean
 
-from .odd_cells import is_odd, usual_range, without_odd
-
-HUGE = 1e38  # about the greatest float32
-
-
-@dataclass
-class Numbers:
-    """What was learnt of a column of numbers; what is far from `low` to `high` cannot be meant."""
-
-    mean: float
-    std: float
-    some_missing: bool
-    low: float
-    high: float
+from .odd_cells import WIDEST, is_odd, usual_range, without_odd
 
 
 @dataclass
@@ -34,17 +21,18 @@ class Columns:
     """What was learnt of the columns of the training rows; plain data.
 
     Args:
-        numeric: mean, standard deviation, and the like, by the name of the column.
+        numeric: mean, standard deviation, whether values were missing, and the range of what is usual, by the name of the
+            column.
         categorical: the texts that occurred, by the name of the column.
     """
 
-    numeric: dict[str, Numbers]
+    numeric: dict[str, tuple[float, float, bool, float, float]]
     categorical: dict[str, list[str]]
 
     @property
     def num_features(self) -> int:
         """How many numbers a row has."""
-        return sum(1 + learnt.some_missing for learnt in self.numeric.values())
+        return sum(1 + some_missing for _, _, some_missing, *_ in self.numeric.values())
 
     @property
     def categories(self) -> tuple[int, ...]:
@@ -68,17 +56,13 @@ class Columns:
         inputs = np.zeros((self.num_features, len(frame)), dtype=np.float32)
         codes = np.zeros((len(self.categorical), len(frame)), dtype=np.int64)
         rows = iter(inputs)
-        for name, learnt in self.numeric.items():
-            values = without_odd(numbers(columns[name], where), learnt.low, learnt.high, columns[name], where)
+        for name, (mean, std, some_missing, *usual) in self.numeric.items():
+            values = without_odd(numbers(columns[name], where), *usual, columns[name], where)
             missing = np.isnan(values)
             if missing.all():
-                say(f"{where}, column {name!r} is empty: its mean in training, {learnt.mean:.6g}, stands for it")
-            row = next(rows)
-            with np.errstate(over="ignore"):  # what becomes infinite is refused
-                row[:] = np.where(missing, 0, (values - learnt.mean) / learnt.std)
-            if len(huge := columns[name].index[~np.isfinite(row) | (np.abs(values) > HUGE)]):
-                raise ConfigError(f"{where}, column {name!r} holds numbers that are too large ({named_rows(huge)})")
-            if learnt.some_missing:
+                say(f"{where}, column {name!r} is empty: its mean in training, {mean:.6g}, stands for it")
+            next(rows)[:] = np.where(missing, 0, (values - mean) / std)
+            if some_missing:
                 next(rows)[:] = missing
         for row, (name, known) in zip(codes, self.categorical.items(), strict=True):
             places, texts = coded(columns[name])
@@ -103,13 +87,11 @@ def learn_columns(frame: pd.DataFrame, categorical: Collection[str], outliers: s
                 continue
         else:
             values = numbers(column, where)
-            low, high = usual_range(values) if outliers == "missing" else (-np.inf, np.inf)
-            present = values[~np.isnan(values) & ~is_odd(values, low, high)]
+            usual = usual_range(values) if outliers == "missing" else WIDEST
+            present = values[~np.isnan(values) & ~is_odd(values, *usual)]
             some_missing = len(present) < len(values)
             if len(present) and (some_missing or present.min() < present.max()):
-                with np.errstate(over="ignore", invalid="ignore"):  # Columns.encode refuses such numbers
-                    mean, std = float(present.mean()), float(present.std()) or 1.0
-                columns.numeric[name] = Numbers(mean, std, some_missing, low, high)
+                columns.numeric[name] = (float(present.mean()), float(present.std()) or 1.0, some_missing, *usual)
                 continue
         constant.append(name)
     if constant:

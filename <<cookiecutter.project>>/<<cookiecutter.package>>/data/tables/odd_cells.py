@@ -9,6 +9,7 @@ from .column_values import NAMED
 
 FAR = 500  # times the width of what is usual: beyond it a number is a slip, a sentinel or an overflow
 RARE = 0.05  # share of the numbers that may be so far away; if there are more, they are usual
+WIDEST = (-1e35, 1e35)  # what is far from it does not fit into a float32
 # What stands for "missing" in many files, where it is not among the usual numbers.
 FILLS = [-float(digit * count) for digit in "789" for count in range(2, 10)]
 FILLS += [float("9" * count) for count in range(3, 10)]
@@ -18,16 +19,15 @@ FILLS += [2.0**15 - 1, 2.0**16 - 1, 2.0**31 - 1, 2.0**32 - 1, -(2.0**15), -(2.0*
 
 def usual_range(values: np.ndarray) -> tuple[float, float]:
     """Return the least and the greatest of the numbers (N,) that can be meant; NaN is missing."""
-    present = values[~np.isnan(values)]
-    usual = present[~np.isin(present, FILLS)]
+    usual = values[~np.isnan(values) & ~np.isin(values, FILLS)]
     if not len(usual):
-        return (float(present.min()), float(present.max())) if len(present) else (0.0, 0.0)
+        return WIDEST
     distances = np.abs(usual - np.median(usual))
-    far = np.sort(distances[distances > 0])
-    far = far[-max(1, int(RARE * len(usual))) - 1 :]
+    far = np.sort(distances[distances > 0])[-max(1, int(RARE * len(usual))) - 1 :]
     if len(gaps := np.flatnonzero(far[1:] / (2 * FAR + 1) > far[:-1])):
         usual = usual[distances <= far[gaps[0]]]
-    return float(usual.min()), float(usual.max())
+    low, high = np.clip([usual.min(), usual.max()], *WIDEST)
+    return float(low), float(high)
 
 
 def is_odd(values: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -43,9 +43,8 @@ def without_odd(values: np.ndarray, low: float, high: float, column: pd.Series, 
     odd = is_odd(values, low, high)
     if len(rows := np.flatnonzero(odd)):
         cells = ", ".join(f"{values[n]:.10g} in row {column.index[n] + 1}" for n in rows[:NAMED])
-        cells += f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
         say(
-            f"{where}, column {column.name!r}: {cells}, far from the usual {low:g} to {high:g}: taken as missing. "
-            "Correct them, or keep them with data.outliers=keep"
+            f"{where}, column {column.name!r}: {cells}{', ...' * (len(rows) > NAMED)} cannot be meant where {low:g} to {high:g} "
+            f"is usual: {len(rows)} taken as missing. Correct them, or keep them with data.outliers=keep"
         )
     return np.where(odd, np.nan, values)

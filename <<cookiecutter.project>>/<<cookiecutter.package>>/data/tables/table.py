@@ -23,7 +23,7 @@ except ModuleNotFoundError as error:
     raise ConfigError(f"tables need {error.name}: uv sync --all-extras, or pip install pandas pyarrow") from error
 
 from .column_checks import check_columns, without_index
-from .columns import Columns, Numbers, learn_columns
+from .columns import Columns, learn_columns
 from .leaks import check_leaks
 from .row_split import split_rows
 from .table_file import read_table
@@ -96,7 +96,7 @@ class Table(TensorData):
                 raise ConfigError(f"data.{name} must be one character, got {value!r}")
         self.paths = {"path": path, "test_path": test_path, "predict_path": predict_path}
         self.target, self.task, self.skip_missing, self.outliers = target, task, skip_missing, outliers
-        self.format = {"separator": separator, "decimal": decimal, "formatted_numbers": formatted_numbers}
+        self.format = {"separator": separator, "decimal": decimal, "formatted": formatted_numbers}
         drop, categorical = [*map(str, drop)], [*map(str, categorical)]  # a column may be called 2026
         frame = self.read("path", categorical)
         check_names(frame, target, {"drop": drop, "categorical": categorical})
@@ -167,8 +167,7 @@ class Table(TensorData):
         """Encode the rows as they were for the model of a checkpoint, in case the file has changed since."""
         if state_dict == self.state_dict():
             return
-        numeric = {name: Numbers(**learnt) for name, learnt in state_dict["numeric"].items()}
-        self.columns = Columns(numeric, state_dict["categorical"])
+        self.columns = Columns(state_dict["numeric"], state_dict["categorical"])
         if self.task == "classification":
             self.class_names = tuple(state_dict["class_names"])
         self.splits = self.encode(self.read("path", [*self.columns.categorical]))

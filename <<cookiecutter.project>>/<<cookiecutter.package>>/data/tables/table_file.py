@@ -6,7 +6,7 @@ import gzip
 import io
 import lzma
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,44 +20,38 @@ from <<cookiecutter.package>>.engine.errors import ConfigError
 from .column_values import TEXT, coded
 from .written_numbers import parse_all
 
-# What a file is, by its first bytes: names lie.
-PARQUET = b"PAR1"
-PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
-ZIP, ZSTANDARD = b"PK\x03\x04", b"\x28\xb5\x2f\xfd"
-OTHERS = {b"\xd0\xcf\x11\xe0": "an Excel workbook", b"ARROW1": "an Arrow (Feather) file", b"ORC": "an ORC file"}
-OTHERS |= {b"SQLite": "a database", b"\x89HDF": "an HDF5 file", b"%PDF": "a PDF document"}
-OTHERS |= {
+OTHERS = {
+    b"\xd0\xcf\x11\xe0": "an Excel workbook",
+    b"ARROW1": "a Feather file",
+    b"ORC": "an ORC file",
     b"<": "HTML or XML",
+}
+OTHERS |= {
     b"{": "JSON",
     b"[{": "JSON",
-    b"version https://git-lfs": "a pointer of Git LFS (git lfs pull)",
+    b"%PDF": "a PDF",
+    b"version https://git-lfs": "a pointer of Git LFS: git lfs pull",
 }
-
 NO_LABELS = ("", "nan", "NaN", "<NA>", "#N/A")  # NA, None and null may be the name of a class
+# A byte order mark is no part of the first name; a column has the same type in all parts of the file.
+CSV = {"encoding": "utf-8-sig", "skipinitialspace": True, "index_col": False, "low_memory": False}
 
 
 def read_table(
-    key: str,
-    path: str,
-    *,
-    separator: str,
-    decimal: str,
-    formatted_numbers: bool = False,
-    text: Iterable[str] = (),
-    labels: str | None = None,
+    key: str, path: str, separator: str, decimal: str, formatted: bool, text: Collection[str], labels: str | None = None
 ) -> pd.DataFrame:
-    """Return the rows of a file, its columns named by strings; the index of a data frame is a column of a Parquet file.
+    """Return the rows of a file, its columns named by strings; an index that was saved is a column.
 
     Empty values are missing, and so are NA, NaN, null and the others that `pandas.read_csv` takes for it.
 
     Args:
         key: of the config that names the file, for messages.
-        path: of a CSV or Parquet file, as its content says, which may be compressed.
+        path: of a CSV or Parquet file, as its first bytes say, which may be compressed.
         separator: between two values of a CSV file.
         decimal: what the file writes in 1.5.
-        formatted_numbers: read $1,200 and 45 % as numbers.
+        formatted: read $1,200 and 45 % as numbers.
         text: columns that stay as they are written: 01 is not 1.
-        labels: a column of classes, which stays as it is written; NA, None and null are classes.
+        labels: a column of classes, which stays as it is written, also NA, None and null.
 
     Raises:
         ConfigError: the file is missing, damaged, empty, or not such a table.
@@ -65,30 +59,19 @@ def read_table(
     file = Path(path)
     if not file.is_file():
         raise ConfigError(f"{key} must be a CSV or Parquet file, {path} is none (from {Path.cwd()})")
-    as_written = dict.fromkeys(text, str)
-    as_written.pop(labels, None)
     try:
-        with unpacked(key, file) as stream:
+        with unpacked(file) as stream:
             start = stream.read(100)
             stream.seek(0)
-            if start.startswith(PARQUET):
-                frame = ParquetFile(stream).read().to_pandas(ignore_metadata=True)
+            if start.startswith(b"PAR1"):
+                frame = ParquetFile(stream).read().replace_schema_metadata().to_pandas()
             else:
-                if what := [what for magic, what in OTHERS.items() if start.lstrip().startswith(magic)]:
-                    raise ConfigError(f"{key}={path} is {what[0]}: save the table as CSV or Parquet")
-                check_lines(key, file, stream, separator)
-                stream.seek(0)
-                frame = pd.read_csv(
-                    stream,
-                    sep=separator,
-                    decimal=decimal,
-                    dtype=as_written,
-                    converters={labels: str} if labels else None,
-                    encoding="utf-8-sig",  # a byte order mark is no part of the first name
-                    skipinitialspace=True,
-                    index_col=False,
-                    low_memory=False,  # else a column may have one type in its first part and another one below
-                )
+                check_lines(key, file, start, separator)
+                types, marked = dict.fromkeys({*text} - {labels}, str), {labels: "={}".format}  # =NA is not missing
+                frame = pd.read_csv(stream, sep=separator, decimal=decimal, dtype=types, converters=marked, **CSV)
+                if labels in frame:
+                    written = frame[labels].str[1:]
+                    frame[labels] = written.mask(written.isin(NO_LABELS))
     except ConfigError:
         raise
     except Exception as error:  # whatever pandas, Arrow or a decompressor makes of damaged bytes
@@ -99,67 +82,62 @@ def read_table(
         raise ConfigError(f"{key}={path} has two columns of the same name: {', '.join(twice)}. Rename or remove one")
     if frame.empty:
         raise ConfigError(f"{key}={path} has no rows")
-    if labels in frame:
-        frame[labels] = frame[labels].mask(frame[labels].isin(NO_LABELS))
-    return read_formatted(frame, {*as_written, labels}, decimal) if formatted_numbers else frame
-
-
-def read_formatted(frame: pd.DataFrame, but: set[str | None], decimal: str) -> pd.DataFrame:
-    """Make numbers of each column of texts that are all numbers as people write them."""
-    for name in frame.columns:
-        if name not in but and pd.api.types.infer_dtype(frame[name], skipna=True) in TEXT:
+    for name in frame.columns.difference([*text, labels]) if formatted else ():
+        if pd.api.types.infer_dtype(frame[name], skipna=True) in TEXT:
             codes, texts = coded(frame[name])
-            if numbers := parse_all(texts, decimal):
-                frame[name] = np.array([*numbers, np.nan])[codes]
+            if found := parse_all(texts, decimal):
+                frame[name] = np.array([*found, np.nan])[codes]
     return frame
 
 
-def unpacked(key: str, file: Path) -> BinaryIO:
-    """Open a file; of one that is compressed, what it holds."""
+def unpacked(file: Path) -> BinaryIO:
+    """Open a file, by its first bytes also one that is compressed."""
     with file.open("rb") as stream:
         start = stream.read(6)
-    if start.startswith(ZSTANDARD):
-        return io.BytesIO(pyarrow.input_stream(str(file), compression="zstd").read())
-    if start.startswith(ZIP):
-        with zipfile.ZipFile(file) as archive:
-            names = [name for name in archive.namelist() if not name.startswith("__MACOSX") and not name.endswith("/")]
-            if len(names) == 1:
-                return io.BytesIO(archive.read(names[0]))
-        what = "an Excel workbook" if "xl/workbook.xml" in names else f"an archive of {len(names)} files"
-        raise ConfigError(f"{key}={file} is {what}, not one table: save the table as CSV or Parquet")
-    for magic, opener in PACKED.items():
+    for magic, unpack in PACKED.items():
         if start.startswith(magic):
-            with opener(file) as stream:
-                return io.BytesIO(stream.read())
+            return io.BytesIO(unpack(file.read_bytes()))
     return file.open("rb")
 
 
-def check_lines(key: str, file: Path, stream: BinaryIO, separator: str) -> None:
+def unzip(content: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        names = [name for name in archive.namelist() if not name.startswith("__MACOSX") and not name.endswith("/")]
+        if len(names) != 1:
+            raise ValueError(f"it holds {len(names)} files, as an Excel workbook or an archive: {', '.join(names[:3])}")
+        return archive.read(names[0])
+
+
+PACKED = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ": lzma.decompress, b"PK\x03\x04": unzip}
+PACKED[b"\x28\xb5\x2f\xfd"] = lambda content: pyarrow.CompressedInputStream(io.BytesIO(content), "zstd").read()
+
+
+def check_lines(key: str, file: Path, start: bytes, separator: str) -> None:
     """Raise ConfigError unless the file is UTF-8 and each line has as many values as the first one has names.
 
     pandas would fill up short lines, and rename one of two columns of the same name.
     """
-    csv.field_size_limit(2**31 - 1)  # a field of any length
-    lines = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+    if what := [what for magic, what in OTHERS.items() if start.lstrip().startswith(magic)]:
+        raise ConfigError(f"{key}={file} is {what[0]}. Save the table as CSV or Parquet")
+    csv.field_size_limit(2**31 - 1)  # of characters in a value
     try:
-        rows = csv.reader(lines, delimiter=separator, skipinitialspace=True)
-        names = next(filter(None, rows), [])
-        check_names(key, file, names, separator)
-        for row in rows:
-            if row and len(row) != len(names):
-                raise ConfigError(
-                    f"{key}={file}, line {rows.line_num}: {len(row)} values, but the first line names {len(names)} "
-                    "columns. Is the file whole, and each value with a separator, quote or line break in quotes?"
-                )
+        with io.TextIOWrapper(unpacked(file), encoding="utf-8-sig", newline="") as lines:
+            rows = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+            names = next(filter(None, rows), [])
+            check_names(key, file, names, separator)
+            for row in rows:
+                if row and len(row) != len(names):
+                    raise ConfigError(
+                        f"{key}={file}, line {rows.line_num}: {len(row)} values, but the first line names {len(names)} "
+                        "columns. Is the file whole, and each value with a separator, quote or line break in quotes?"
+                    )
     except UnicodeDecodeError as error:
-        stream.seek(0)
-        encoding = "UTF-16" if stream.read(2) in (b"\xff\xfe", b"\xfe\xff") else "CP1252"
+        with unpacked(file) as content:
+            encoding = "UTF-16" if content.read(2) in (b"\xff\xfe", b"\xfe\xff") else "CP1252"
         raise ConfigError(
             f"{key}={file} is not UTF-8 (byte {error.object[error.start]:#x}). If it is text, it may be {encoding}, as "
             f"Excel writes it; save it as UTF-8: iconv -f {encoding} -t UTF-8 {file} > utf8.csv"
         ) from error
-    finally:
-        lines.detach()  # else the stream is closed with it
 
 
 def check_names(key: str, file: Path, names: list[str], separator: str) -> None:

@@ -4,20 +4,20 @@ import re
 from collections.abc import Sequence
 
 CODES = "USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|BRL|MXN|KRW|TRY|ZAR|UAH|RUB|SGD|HKD"
-CURRENCY = rf"(?:[A-Z]{{0,3}}[$£¥¢฿₠-⃏]|{CODES}|kr\.?|zł|Kč|Ft|Rs\.?|Fr\.?)"
+CURRENCY = rf"(?:[A-Z]{{0,3}}[$£¥¢฿\u20a0-\u20cf]|{CODES}|kr\.?|zł|Kč|Ft|Rs\.?|Fr\.?)"
+MINUS = "\N{MINUS SIGN}-"
 
 
 def parse(text: str, decimal: str) -> tuple[float, str] | None:
     """Return the number and the currency of $1,200.50, CHF 1'200, (5), 1 200 or 45 % (0.45), None for any other text."""
-    group = r"[\s'’_" + ".,".replace(decimal, "") + "]"
-    whole = rf"[1-9]\d{{0,2}}(?:{group}\d{{2,3}})*{group}\d{{3}}|\d+|"
-    number = rf"({whole})(?:{re.escape(decimal)}(\d+))?"
-    match = re.fullmatch(rf"(\()?([-+−]?)({CURRENCY}?)\s?([-+−]?){number}\s?({CURRENCY}|%|)(?(1)\))", text)
-    if not match or not (match[5] or match[6]):
+    group = "[\\s'\N{RIGHT SINGLE QUOTATION MARK}_" + ".,".replace(decimal, "") + "]"
+    number = rf"([1-9]\d{{0,2}}(?:{group}\d{{2,3}})*{group}\d{{3}}|\d+|)(?:{re.escape(decimal)}(\d+))?"
+    match = re.fullmatch(rf"(\()?([+{MINUS}]?{CURRENCY}?)\s?([+{MINUS}]?){number}\s?({CURRENCY}|%|)(?(1)\))", text)
+    if not match or not (match[4] or match[5]):
         return None
-    value = float(re.sub(r"\D", "", match[5]) + "." + (match[6] or "0"))
-    negative = {match[1], match[2], match[4]} & set("(-−")
-    return (-value if negative else value) / (100 if match[7] == "%" else 1), match[3] + match[7].strip("%")
+    value = float(re.sub(r"\D", "", match[4]) + "." + (match[5] or "0"))
+    value *= -1 if match[1] or set(match[2] + match[3]) & set(MINUS) else 1
+    return value / (100 if match[6] == "%" else 1), match[2].strip(f"+{MINUS}") + match[6].strip("%")
 
 
 def parse_all(texts: Sequence[str], decimal: str) -> list[float] | None:
@@ -30,9 +30,6 @@ def parse_all(texts: Sequence[str], decimal: str) -> list[float] | None:
 def how_to_read(texts: Sequence[str]) -> str:
     """Return with which settings the texts are numbers; nothing when they are none."""
     found = {decimal: parse_all(texts, decimal) for decimal in ".,"}
-    ways = [
-        f"{numbers[0]:.10g} with data.formatted_numbers=true 'data.decimal=\"{decimal}\"'"
-        for decimal, numbers in found.items()
-        if numbers
-    ]
+    setting = "with data.formatted_numbers=true 'data.decimal=\"{}\"'"
+    ways = [f"{numbers[0]:.10g} {setting.format(decimal)}" for decimal, numbers in found.items() if numbers]
     return f"{texts[0]!r} is read as {', as '.join(ways)}" if ways else ""
