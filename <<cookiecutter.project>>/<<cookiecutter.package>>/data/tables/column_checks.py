@@ -26,20 +26,13 @@ def check_columns(frame: pd.DataFrame, categorical: Collection[str], where: str)
             continue
         numbers(column, where)  # raises ConfigError for infinite ones
         if numbers_the_rows(column):
-            say(
-                f"{where}, column {name!r} numbers the rows, from {column.iloc[0]} to {column.iloc[-1]}: unless that means "
-                f"something, 'data.drop=[\"{name}\"]'"
-            )
+            say(f"{where}, column {name!r} numbers the rows: unless that means something, 'data.drop=[\"{name}\"]'")
 
 
 def numbers_the_rows(column: pd.Series) -> bool:
-    """Say whether whole numbers only rise or only fall from row to row, whatever is left out between them, or fill a range."""
-    if (
-        len(column) <= MANY
-        or not pd.api.types.is_numeric_dtype(column)
-        or not column.is_unique
-        or (column % 1 != 0).any()
-    ):
+    """Say whether whole numbers only rise, or only fall, from row to row, or are all from a first to a last one."""
+    different = pd.api.types.is_numeric_dtype(column) and len(column) > MANY and column.is_unique
+    if not different or (column % 1 != 0).any():
         return False
     ordered = column.is_monotonic_increasing or column.is_monotonic_decreasing
     return ordered or column.max() - column.min() + 1 == len(column)
@@ -47,12 +40,11 @@ def numbers_the_rows(column: pd.Series) -> bool:
 
 def without_index(frame: pd.DataFrame, named: Collection[str], where: str) -> pd.DataFrame:
     """Leave out the index that a data frame was saved with: whole numbers, another in each row, and no name."""
-    unnamed = [name for name in frame if UNNAMED.fullmatch(name) and name not in named]
-    index = [name for name in unnamed if pd.api.types.is_integer_dtype(frame[name]) and frame[name].is_unique]
-    for name in unnamed:
-        what = "numbers the rows: left out, as an index" if name in index else "has no name: does it mean anything?"
-        say(f"{where}, column {name!r} {what}")
-    return frame.drop(columns=index)
+    for name in [name for name in frame if UNNAMED.fullmatch(name) and name not in named]:
+        is_index = pd.api.types.is_integer_dtype(frame[name]) and frame[name].is_unique
+        say(f"{where}, column {name!r} has no name" + " and numbers the rows: left out, as an index" * is_index)
+        frame = frame.drop(columns=[name] * is_index)
+    return frame
 
 
 def check_texts(column: pd.Series, where: str) -> None:

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 
+from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
 from .written_numbers import how_to_read
@@ -37,15 +38,15 @@ def numbers(column: pd.Series, where: str) -> np.ndarray:
         column = column.astype(object)
     values = pd.Series(pd.to_numeric(column, errors="coerce")).to_numpy(dtype=np.float64, na_value=np.nan)
     if len(other := column[np.isnan(values) & column.notna().to_numpy()]):
-        shown = ", ".join(map(repr, other.unique()[:NAMED]))
+        shown = f"{', '.join(map(repr, other.unique()[:NAMED]))} ({named_rows(other.index)})"
+        how = how_to_read([*map(str, other.unique())])
         raise ConfigError(
-            f"{where}, column {column.name!r} holds {len(other)} values that are no numbers: {shown} "
-            f"({named_rows(other.index)}). {how_to_read([*map(str, other.unique())])}".removesuffix(". ")
+            f"{where}, column {column.name!r} holds {len(other)} values that are no numbers: {shown}. {how}"
         )
     if len(infinite := column.index[np.isinf(values)]):
+        rows = f"{len(infinite)} rows ({named_rows(infinite)})"
         raise ConfigError(
-            f"{where}, column {column.name!r} is infinite in {len(infinite)} rows ({named_rows(infinite)}): correct them, "
-            "or leave the value empty"
+            f"{where}, column {column.name!r} is infinite in {rows}: correct them, or leave the value empty"
         )
     return values
 
@@ -65,6 +66,14 @@ def coded(column: pd.Series) -> tuple[np.ndarray, list[str]]:
     ordered = sorted(set(texts) - {""}, key=lambda text: (as_number(text) is None, as_number(text) or 0.0, text))
     place = {text: number for number, text in enumerate(ordered)}
     return np.array([*(place.get(text, -1) for text in texts), -1])[codes], ordered
+
+
+def say_alike(column: pd.Series, where: str) -> None:
+    """Say which texts of a column differ only in case, in space or in their Unicode form."""
+    texts = pd.Series(column.dropna().unique()).astype(str)
+    keys = texts.str.normalize("NFKC").str.casefold().str.replace(r"\s+", "", regex=True)
+    for group in [group for _, group in texts.groupby(keys) if len(group) > 1][:NAMED]:
+        say(f"{where}: {' and '.join(map(repr, group))} differ only in case or space; write them alike if they are one")
 
 
 def as_number(text: str) -> float | None:

@@ -8,12 +8,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from <<cookiecutter.package>>.data.tables.column_values import coded, counted, is_numeric, numbers
+from <<cookiecutter.package>>.data.tables.column_values import coded, counted, is_numeric, numbers, say_alike
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.targets import did_you_mean
 
-from .odd_cells import WIDEST, is_odd, usual_range, without_odd
+from .odd_cells import is_odd, usual_range, without_odd
 
 
 @dataclass
@@ -84,10 +84,11 @@ def learn_columns(frame: pd.DataFrame, categorical: Collection[str], outliers: s
             codes, texts = coded(column)
             if len(texts) > 1 or (texts and codes.min() < 0):
                 columns.categorical[name] = texts
+                say_alike(column, f"{where}, column {name!r}")
                 continue
         else:
             values = numbers(column, where)
-            usual = usual_range(values) if outliers == "missing" else WIDEST
+            usual = usual_range(values, outliers)
             present = values[~np.isnan(values) & ~is_odd(values, *usual)]
             some_missing = len(present) < len(values)
             if len(present) and (some_missing or present.min() < present.max()):

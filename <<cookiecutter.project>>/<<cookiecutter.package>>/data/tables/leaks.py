@@ -13,10 +13,8 @@ def check_leaks(features: pd.DataFrame, target: pd.Series, where: str) -> None:
     first = slice(None, None, 1 + len(features) // SAMPLE)
     for name, column in features.items():
         if all(tells(column.iloc[rows], target.to_numpy()[rows]) for rows in (first, slice(None))):
-            say(
-                f"{where}, column {name!r} alone tells data.target={target.name} in all {len(column)} rows. If it is known "
-                f"only after the target is, leave it out: 'data.drop=[\"{name}\"]'"
-            )
+            hint = f"If it is known only after the target is, 'data.drop=[\"{name}\"]'"
+            say(f"{where}, column {name!r} alone tells data.target={target.name} in all {len(column)} rows. {hint}")
 
 
 def tells(column: pd.Series, target: np.ndarray) -> bool:
@@ -25,13 +23,10 @@ def tells(column: pd.Series, target: np.ndarray) -> bool:
     answers, kinds = pd.factorize(target)
     if len(pd.unique(codes * len(kinds) + answers)) > len(groups):
         return False  # a value goes with several targets
-    if (np.bincount(codes)[codes] > 1).mean() > 0.9:
-        return True
+    if (np.bincount(codes)[codes] > 1).mean() > 0.9 or not pd.api.types.is_numeric_dtype(column):
+        return len(groups) < 0.5 * len(column)
     present = column.notna().to_numpy()
-    if not pd.api.types.is_numeric_dtype(column) or present.mean() < 0.9:
-        return False
-    column, target = column[present], target[present]
+    in_order = target[present][np.argsort(column[present])]
     if target.dtype == np.int64:  # of classes, each is a range of the column
-        in_order = target[np.argsort(column.to_numpy())]
         return np.count_nonzero(np.diff(in_order)) == len(np.unique(in_order)) - 1
-    return abs(np.corrcoef(column.rank(), pd.Series(target).rank())[0, 1]) > 0.9999
+    return abs(np.corrcoef(np.arange(len(in_order)), pd.Series(in_order).rank())[0, 1]) > 0.9999

@@ -11,16 +11,14 @@ FAR = 500  # times the width of what is usual: beyond it a number is a slip, a s
 RARE = 0.05  # share of the numbers that may be so far away; if there are more, they are usual
 WIDEST = (-1e35, 1e35)  # what is far from it does not fit into a float32
 # What stands for "missing" in many files, where it is not among the usual numbers.
-FILLS = [-float(digit * count) for digit in "789" for count in range(2, 10)]
-FILLS += [float("9" * count) for count in range(3, 10)]
-FILLS += [float(f"{nines}.{part}") for nines in ("-99", "-999", "999", "-9999", "9999") for part in ("9", "99")]
-FILLS += [2.0**15 - 1, 2.0**16 - 1, 2.0**31 - 1, 2.0**32 - 1, -(2.0**15), -(2.0**31)]
+FILLS = [-int(digit * count) for digit in "789" for count in range(2, 10)] + [10**count - 1 for count in range(3, 10)]
+FILLS += [-99.9, -99.99, -999.9, -999.99, 999.9, -9999.9, 32767, 65535, -32768, 2**31 - 1, 2**32 - 1, -(2**31)]
 
 
-def usual_range(values: np.ndarray) -> tuple[float, float]:
-    """Return the least and the greatest of the numbers (N,) that can be meant; NaN is missing."""
+def usual_range(values: np.ndarray, outliers: str) -> tuple[float, float]:
+    """Return the least and the greatest of the numbers (N,) that can be meant, or the widest range to "keep" all."""
     usual = values[~np.isnan(values) & ~np.isin(values, FILLS)]
-    if not len(usual):
+    if not len(usual) or outliers == "keep":
         return WIDEST
     distances = np.abs(usual - np.median(usual))
     far = np.sort(distances[distances > 0])[-max(1, int(RARE * len(usual))) - 1 :]
@@ -43,8 +41,6 @@ def without_odd(values: np.ndarray, low: float, high: float, column: pd.Series, 
     odd = is_odd(values, low, high)
     if len(rows := np.flatnonzero(odd)):
         cells = ", ".join(f"{values[n]:.10g} in row {column.index[n] + 1}" for n in rows[:NAMED])
-        say(
-            f"{where}, column {column.name!r}: {cells}{', ...' * (len(rows) > NAMED)} cannot be meant where {low:g} to {high:g} "
-            f"is usual: {len(rows)} taken as missing. Correct them, or keep them with data.outliers=keep"
-        )
+        why = f"cannot be meant where {low:g} to {high:g} is usual: {len(rows)} taken as missing"
+        say(f"{where}, column {column.name!r}: {cells} {why}. Correct them, or set data.outliers=keep")
     return np.where(odd, np.nan, values)

@@ -23,11 +23,13 @@ except ModuleNotFoundError as error:
     raise ConfigError(f"tables need {error.name}: uv sync --all-extras, or pip install pandas pyarrow") from error
 
 from .column_checks import check_columns, without_index
+from .column_values import numbers
 from .columns import Columns, learn_columns
 from .leaks import check_leaks
+from .odd_cells import usual_range, without_odd
 from .row_split import split_rows
 from .table_file import read_table
-from .targets import class_labels, classes_of, meant_targets, spread, target_numbers
+from .targets import class_labels, classes_of, spread, target_numbers
 
 
 class Table(TensorData):
@@ -120,8 +122,10 @@ class Table(TensorData):
         frame = read_table(f"data.{key}", path, text=categorical, labels=labels, **self.format)
         if key == "predict_path" or self.target not in frame:
             return frame
-        if self.task == "regression" and self.outliers == "missing":
-            frame[self.target] = meant_targets(dict(frame.items())[self.target], f"data.{key}")
+        if self.task == "regression":
+            column, where = dict(frame.items())[self.target], f"data.task=regression, data.{key}"
+            values = numbers(column, where)
+            frame[self.target] = without_odd(values, *usual_range(values, self.outliers), column, where)
         if not self.skip_missing:
             return frame
         known = frame.dropna(subset=[self.target])

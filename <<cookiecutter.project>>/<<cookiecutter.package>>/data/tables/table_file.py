@@ -20,18 +20,8 @@ from <<cookiecutter.package>>.engine.errors import ConfigError
 from .column_values import TEXT, coded
 from .written_numbers import parse_all
 
-OTHERS = {
-    b"\xd0\xcf\x11\xe0": "an Excel workbook",
-    b"ARROW1": "a Feather file",
-    b"ORC": "an ORC file",
-    b"<": "HTML or XML",
-}
-OTHERS |= {
-    b"{": "JSON",
-    b"[{": "JSON",
-    b"%PDF": "a PDF",
-    b"version https://git-lfs": "a pointer of Git LFS: git lfs pull",
-}
+OTHERS = {b"\xd0\xcf\x11\xe0": "an Excel workbook", b"ARROW1": "a Feather file", b"<": "HTML or XML", b"{": "JSON"}
+OTHERS |= {b"[{": "JSON", b"%PDF": "a PDF", b"version https://git-lfs": "a pointer of Git LFS: git lfs pull"}
 NO_LABELS = ("", "nan", "NaN", "<NA>", "#N/A")  # NA, None and null may be the name of a class
 # A byte order mark is no part of the first name; a column has the same type in all parts of the file.
 CSV = {"encoding": "utf-8-sig", "skipinitialspace": True, "index_col": False, "low_memory": False}
@@ -61,7 +51,7 @@ def read_table(
         raise ConfigError(f"{key} must be a CSV or Parquet file, {path} is none (from {Path.cwd()})")
     try:
         with unpacked(file) as stream:
-            start = stream.read(100)
+            start = stream.read(100).lstrip()
             stream.seek(0)
             if start.startswith(b"PAR1"):
                 frame = ParquetFile(stream).read().replace_schema_metadata().to_pandas()
@@ -92,12 +82,9 @@ def read_table(
 
 def unpacked(file: Path) -> BinaryIO:
     """Open a file, by its first bytes also one that is compressed."""
-    with file.open("rb") as stream:
-        start = stream.read(6)
-    for magic, unpack in PACKED.items():
-        if start.startswith(magic):
-            return io.BytesIO(unpack(file.read_bytes()))
-    return file.open("rb")
+    stream = file.open("rb")
+    unpack = next((unpack for magic, unpack in PACKED.items() if stream.peek(6).startswith(magic)), None)
+    return io.BytesIO(unpack(stream.read())) if unpack else stream
 
 
 def unzip(content: bytes) -> bytes:
@@ -117,7 +104,7 @@ def check_lines(key: str, file: Path, start: bytes, separator: str) -> None:
 
     pandas would fill up short lines, and rename one of two columns of the same name.
     """
-    if what := [what for magic, what in OTHERS.items() if start.lstrip().startswith(magic)]:
+    if what := [what for magic, what in OTHERS.items() if start.startswith(magic)]:
         raise ConfigError(f"{key}={file} is {what[0]}. Save the table as CSV or Parquet")
     csv.field_size_limit(2**31 - 1)  # of characters in a value
     try:

@@ -10,8 +10,7 @@ from torch import Tensor
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
-from .column_values import as_number, coded, counted, named_rows, numbers
-from .odd_cells import usual_range, without_odd
+from .column_values import as_number, coded, counted, named_rows, numbers, say_alike
 from .written_numbers import parse_all
 
 MANY = 20  # different numbers: fewer are classes
@@ -25,13 +24,9 @@ def classes_of(column: pd.Series, are_names: bool) -> tuple[str, ...]:
         raise ConfigError(f"data.target={column.name} must have two classes or more, got {', '.join(texts) or 'none'}")
     if len(texts) > MANY and not are_names:
         check_not_regression(column, texts)
-    for text in texts:
-        if text.casefold() in NO_VALUE:
-            say(
-                f"data.target={column.name}: {text!r} is a class, as any other. Leave the cell empty if it means missing"
-            )
-    for same in spelt_alike(column):
-        say(f"data.target={column.name}: {same} differ only in case or space. Write them alike if they are one class")
+    for text in (text for text in texts if text.casefold() in NO_VALUE):
+        say(f"data.target={column.name}: {text!r} is a class as any other; if it means missing, leave the cell empty")
+    say_alike(column, f"data.target={column.name}")
     return tuple(texts)
 
 
@@ -40,22 +35,12 @@ def check_not_regression(column: pd.Series, texts: list[str]) -> None:
     values = [as_number(text) for text in texts]
     if None in values and not any(parse_all(texts, decimal) for decimal in ".,"):
         return
-    how = "to predict a number set data.task=regression and model=tabular_regressor"
     found = f"data.target={column.name} has {len(texts)} different numbers, such as {', '.join(texts[:3])}"
-    if values in ([*range(len(texts))], [*range(1, len(texts) + 1)]) and column.value_counts().min() > 2:
-        say(f"{found}, taken as classes; {how}")
-    else:
-        raise ConfigError(
-            f"{found}: {how}. If they are names of classes, 'data.categorical=[\"{column.name}\"]'; "
-            "or make classes of it first (pandas.cut)"
-        )
-
-
-def spelt_alike(column: pd.Series) -> list[str]:
-    """Return the texts of a column that differ only in case, in space or in their Unicode form, each group in quotes."""
-    texts = pd.Series(column.dropna().unique()).astype(str)
-    keys = texts.str.normalize("NFKC").str.casefold().str.replace(r"\s+", "", regex=True)
-    return [" and ".join(map(repr, group)) for _, group in texts.groupby(keys) if len(group) > 1]
+    found += ": to predict a number set data.task=regression and model=tabular_regressor"
+    how = f"{found}. If they are names of classes, 'data.categorical=[\"{column.name}\"]'"
+    if values not in ([*range(len(texts))], [*range(1, len(texts) + 1)]) or column.value_counts().min() < 3:
+        raise ConfigError(f"{how}; or make classes of it first (pandas.cut)")
+    say(how)
 
 
 def class_labels(column: pd.Series, class_names: Sequence[str], where: str) -> Tensor:
@@ -73,13 +58,6 @@ def class_labels(column: pd.Series, class_names: Sequence[str], where: str) -> T
             f"It knows {', '.join(class_names[:20])}"
         )
     return torch.from_numpy(np.array([place[text] for text in texts])[codes])
-
-
-def meant_targets(column: pd.Series, where: str) -> pd.Series:
-    """Return the numbers of the target, those missing that cannot be meant."""
-    where = f"data.task=regression, {where}"
-    values = numbers(column, where)
-    return pd.Series(without_odd(values, *usual_range(values), column, where), column.index, name=column.name)
 
 
 def target_numbers(column: pd.Series, where: str) -> Tensor:
@@ -104,7 +82,7 @@ def spread(targets: Tensor, name: str) -> tuple[float, float]:
 def check_present(is_missing: np.ndarray, column: pd.Series, where: str) -> None:
     """Raise ConfigError when the target of a row is missing."""
     if len(missing := column.index[is_missing]):
+        rows = f"{len(missing)} rows ({named_rows(missing)})"
         raise ConfigError(
-            f"{where}: data.target={column.name} is missing in {len(missing)} rows ({named_rows(missing)}): "
-            "data.skip_missing=true leaves them out"
+            f"{where}: data.target={column.name} is missing in {rows}: data.skip_missing=true leaves them out"
         )

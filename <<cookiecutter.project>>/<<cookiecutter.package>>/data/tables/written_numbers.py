@@ -32,4 +32,4 @@ def how_to_read(texts: Sequence[str]) -> str:
     found = {decimal: parse_all(texts, decimal) for decimal in ".,"}
     setting = "with data.formatted_numbers=true 'data.decimal=\"{}\"'"
     ways = [f"{numbers[0]:.10g} {setting.format(decimal)}" for decimal, numbers in found.items() if numbers]
-    return f"{texts[0]!r} is read as {', as '.join(ways)}" if ways else ""
+    return f"{texts[0]!r} is read as {', as '.join(ways)}" * bool(ways)
