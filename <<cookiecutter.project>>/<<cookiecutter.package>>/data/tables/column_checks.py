@@ -31,8 +31,9 @@ def check_columns(frame: pd.DataFrame, categorical: Collection[str], where: str)
 
 def numbers_the_rows(column: pd.Series) -> bool:
     """Say whether whole numbers only rise, or only fall, from row to row, or are all from a first to a last one."""
-    different = pd.api.types.is_numeric_dtype(column) and len(column) > MANY and column.is_unique
-    if not different or (column % 1 != 0).any():
+    if len(column) <= MANY or not pd.api.types.is_numeric_dtype(column) or (column.head(MANY) % 1 != 0).any():
+        return False
+    if not column.is_unique or (column % 1 != 0).any():
         return False
     ordered = column.is_monotonic_increasing or column.is_monotonic_decreasing
     return ordered or column.max() - column.min() + 1 == len(column)

@@ -56,8 +56,8 @@ class Columns:
         inputs = np.zeros((self.num_features, len(frame)), dtype=np.float32)
         codes = np.zeros((len(self.categorical), len(frame)), dtype=np.int64)
         rows = iter(inputs)
-        for name, (mean, std, some_missing, *usual) in self.numeric.items():
-            values = without_odd(numbers(columns[name], where), *usual, columns[name], where)
+        for name, (mean, std, some_missing, low, high) in self.numeric.items():
+            values = without_odd(numbers(columns[name], where), low, high, columns[name], where)
             missing = np.isnan(values)
             if missing.all():
                 say(f"{where}, column {name!r} is empty: its mean in training, {mean:.6g}, stands for it")
@@ -88,11 +88,12 @@ def learn_columns(frame: pd.DataFrame, categorical: Collection[str], outliers: s
                 continue
         else:
             values = numbers(column, where)
-            usual = usual_range(values, outliers)
-            present = values[~np.isnan(values) & ~is_odd(values, *usual)]
+            low, high = usual_range(values, outliers)
+            present = values[~np.isnan(values) & ~is_odd(values, low, high)]
             some_missing = len(present) < len(values)
             if len(present) and (some_missing or present.min() < present.max()):
-                columns.numeric[name] = (float(present.mean()), float(present.std()) or 1.0, some_missing, *usual)
+                mean, std = float(present.mean()), float(present.std()) or 1.0
+                columns.numeric[name] = (mean, std, some_missing, low, high)
                 continue
         constant.append(name)
     if constant:

@@ -21,7 +21,9 @@ def usual_range(values: np.ndarray, outliers: str) -> tuple[float, float]:
     if not len(usual) or outliers == "keep":
         return WIDEST
     distances = np.abs(usual - np.median(usual))
-    far = np.sort(distances[distances > 0])[-max(1, int(RARE * len(usual))) - 1 :]
+    rest = distances[distances > 0]
+    few = min(len(rest), 1 + max(1, int(RARE * len(usual))))
+    far = np.sort(np.partition(rest, -few)[-few:]) if few else rest  # the greatest
     if len(gaps := np.flatnonzero(far[1:] / (2 * FAR + 1) > far[:-1])):
         usual = usual[distances <= far[gaps[0]]]
     low, high = np.clip([usual.min(), usual.max()], *WIDEST)
@@ -32,8 +34,11 @@ def is_odd(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Return which of the numbers (N,) are too far from the usual ones to be meant."""
     width = (high - low) or abs(high) or 1.0
     beyond = np.maximum(low - values, values - high)
-    is_fill = np.isin(values, FILLS) & ((beyond > width) | ((values < 0) & (low >= 0)))
-    return is_fill | (beyond > FAR * width)
+    odd = beyond > 0
+    if odd.any():  # it takes time
+        is_fill = np.isin(values, FILLS) & ((beyond > width) | ((values < 0) & (low >= 0)))
+        odd &= is_fill | (beyond > FAR * width)
+    return odd
 
 
 def without_odd(values: np.ndarray, low: float, high: float, column: pd.Series, where: str) -> np.ndarray:

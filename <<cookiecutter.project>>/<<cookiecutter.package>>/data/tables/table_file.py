@@ -8,7 +8,7 @@ import lzma
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ OTHERS = {b"\xd0\xcf\x11\xe0": "an Excel workbook", b"ARROW1": "a Feather file",
 OTHERS |= {b"[{": "JSON", b"%PDF": "a PDF", b"version https://git-lfs": "a pointer of Git LFS: git lfs pull"}
 NO_LABELS = ("", "nan", "NaN", "<NA>", "#N/A")  # NA, None and null may be the name of a class
 # A byte order mark is no part of the first name; a column has the same type in all parts of the file.
-CSV = {"encoding": "utf-8-sig", "skipinitialspace": True, "index_col": False, "low_memory": False}
+CSV: dict[str, Any] = {"encoding": "utf-8-sig", "skipinitialspace": True, "index_col": False, "low_memory": False}
 
 
 def read_table(
@@ -57,8 +57,8 @@ def read_table(
                 frame = ParquetFile(stream).read().replace_schema_metadata().to_pandas()
             else:
                 check_lines(key, file, start, separator)
-                types, marked = dict.fromkeys({*text} - {labels}, str), {labels: "={}".format}  # =NA is not missing
-                frame = pd.read_csv(stream, sep=separator, decimal=decimal, dtype=types, converters=marked, **CSV)
+                columns = {"dtype": dict.fromkeys({*text} - {labels}, str), "converters": {labels: "={}".format}}
+                frame = pd.read_csv(stream, sep=separator, decimal=decimal, **columns, **CSV)  # =NA is not missing
                 if labels in frame:
                     written = frame[labels].str[1:]
                     frame[labels] = written.mask(written.isin(NO_LABELS))
