@@ -24,8 +24,7 @@ KINDS = {"name": str | int | None, "checkpoint": str | None, "runs_dir": str, "o
 KINDS |= {"checks": Literal["error", "warn", "skip"], "matmul_precision": Literal["highest", "high", "medium"]}
 KINDS |= {"threads": int | None, "split": Literal["test", "val"]}
 
-A_LIST = "a list"
-
+LISTS = (list, tuple, set, Sequence, Collection, Iterable)
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -33,7 +32,7 @@ def check_values(cfg: DictConfig) -> None:
     """Raise ConfigError for the first value at the top of the config that cannot be right."""
     for key in KINDS.keys() & cfg.keys():
         if not fits(cfg[key], KINDS[key]) or cfg[key] == "":
-            raise ConfigError(f"{key} must be {described(KINDS[key])}, got {cfg[key]!r}")
+            raise ConfigError(mismatch(key, cfg[key], KINDS[key]))
 
 
 def check_blocks(cfg: DictConfig) -> None:
@@ -50,9 +49,7 @@ def check_blocks(cfg: DictConfig) -> None:
                     f"It takes: {', '.join(accepted)}"
                 )
             if name in accepted and not fits(value, accepted[name].annotation):
-                wanted = described(accepted[name].annotation)
-                example = f"as {key}.{name}=[{'' if value is None else value}]"
-                raise ConfigError(f"{key}.{name} must be {wanted}, {example if wanted == A_LIST else f'got {value!r}'}")
+                raise ConfigError(mismatch(f"{key}.{name}", value, accepted[name].annotation))
 
 
 def blocks(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -108,24 +105,20 @@ def fits(value: Any, annotation: Any) -> bool:
         return any(fits(value, member) for member in get_args(annotation))
     if get_origin(annotation) is Literal:
         return value in get_args(annotation)
-    if is_list(annotation):
+    if (get_origin(annotation) or annotation) in LISTS:
         return isinstance(value, list)
     if annotation not in (int, float, str, bool, NoneType):
         return True
     return type(value) is annotation or (type(value) is int and annotation is float)
 
 
-def is_list(annotation: Any) -> bool:
-    """Say whether an annotation asks for a list, whatever is in it."""
-    return (get_origin(annotation) or annotation) in (list, tuple, set, Sequence, Collection, Iterable)
-
-
-def described(annotation: Any) -> str:
-    """Return an annotation in words."""
-    if any(map(is_list, (annotation, *get_args(annotation)))):
-        return A_LIST
+def mismatch(key: str, value: Any, annotation: Any) -> str:
+    """Return what a value must be by its annotation, and what it is."""
+    if any((get_origin(kind) or kind) in LISTS for kind in (annotation, *get_args(annotation))):
+        return f"{key} must be a list, as {key}=[{'' if value is None else value}]"
     choices = [str(choice) for choice in get_args(annotation)] if get_origin(annotation) is Literal else []
-    return " or ".join([", ".join(choices[:-1]), choices[-1]]) if choices else inspect.formatannotation(annotation)
+    wanted = " or ".join([", ".join(choices[:-1]), choices[-1]]) if choices else inspect.formatannotation(annotation)
+    return f"{key} must be {wanted}, got {value!r}"
 
 
 def did_you_mean(name: str, known: Any) -> str:
