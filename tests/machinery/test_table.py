@@ -1,17 +1,24 @@
 """Tables: what is read from their files, how it is encoded and split, and which of them are refused."""
 
+import bz2
+import gzip
+import io
+import lzma
 import sys
+import zipfile
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 pd = pytest.importorskip("pandas")
-pytest.importorskip("pyarrow")
+pa = pytest.importorskip("pyarrow")
 
 from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from my_project.data.tables.table import Table
+from my_project.data.tables.written_numbers import parse
 from my_project.engine.build import build, build_model
 from my_project.engine.checks.data import check_splits
 from my_project.engine.errors import ConfigError
@@ -155,9 +162,12 @@ def test_a_byte_order_mark_quotes_and_spaces_are_no_part_of_the_values(table):
 COLUMNS = {
     "dates": (pd.date_range("2026-01-01", periods=300), "holds dates"),
     "names": ([f"name {n}" for n in range(300)], "has 300 different texts in 300 rows"),
-    "commas": ([f"{n},5" for n in range(300)], r"numbers with a comma: .* set 'data.decimal=\",\"'"),
+    "commas": (
+        [f"{n},5" for n in range(300)],
+        r"'0,5' is read as 0.5 with data.formatted_numbers=true 'data.decimal=\",\"'",
+    ),
     "dirty": (["?", *range(299)], r"numbers and 1 other texts: '\?'"),
-    "infinite": ([float("inf")] * 20 + [0] * 280, "is infinite in 20 rows"),
+    "infinite": ([float("inf")] * 20 + [0] * 280, r"is infinite in 20 rows \(row 1, 2, 3, 4, 5, from 1\)"),
 }
 
 
@@ -178,12 +188,21 @@ def test_dates_and_lists_of_a_parquet_file_are_refused(table):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([None, None, *"ab" * 149], r"is missing in 2 rows: remove them \(row 1, 2, from 1\)"),
+        (
+            [None, None, *"ab" * 149],
+            r"is missing in 2 rows \(row 1, 2, from 1\): data.skip_missing=true leaves them out",
+        ),
         (["a"] * 300, "must have two classes or more, got a"),
         (
             [n / 7 for n in range(300)],
             "300 different numbers, such as .* data.task=regression and model=tabular_regressor",
         ),
+        (
+            range(100_000, 400_000, 1000),
+            "300 different numbers, such as 100000, .*: to predict a number set data.task=regression",
+        ),
+        ([*range(25)] * 11 + [7] * 24 + [25], "26 different numbers, such as 0, 1, 2: to predict a number"),
+        ([f"${n},000.5" for n in range(1, 301)], "300 different numbers"),
         (["rare", "rare", *"ab" * 149], r"too few different rows for 3 splits: rare \(2\)"),
     ],
 )
@@ -201,8 +220,7 @@ def test_a_target_that_holds_no_classes_is_refused(table, values, message):
         ({"drop": ["age"], "categorical": ["age"]}, "data.categorical must not hold 'age'"),
         ({"val_fraction": 0.9}, "data.test_fraction=0.2 and data.val_fraction=0.9 must be above 0 and leave some rows"),
         ({"separator": ";;"}, "data.separator must be one character, got ';;'"),
-        ({"name": "table.xlsx"}, "data.path must end in .csv"),
-        ({"test_path": "nothing.csv"}, "data.test_path must be a .csv .* nothing.csv is none"),
+        ({"test_path": "nothing.csv"}, "data.test_path must be a CSV or Parquet file, nothing.csv is none"),
     ],
 )
 def test_a_wrong_setting_is_named_by_its_key(table, settings, message):
@@ -304,7 +322,7 @@ def test_the_numbers_of_a_regression_stay_in_their_unit_and_are_drawn_without_cl
         ),
         (
             {"size": [None, *range(299)]},
-            r"data.path: data.target=size is missing in 1 rows: remove them \(row 1, from 1\)",
+            r"data.path: data.target=size is missing in 1 rows \(row 1, from 1\)",
         ),
         ({"size": 7.5}, "data.target=size is the same in all training rows"),
     ],
@@ -356,6 +374,238 @@ def test_the_penguins_are_read_from_wherever_the_run_is_started(compose_config, 
     assert sum(map(len, data.splits.values())) == 344
     assert data.num_features == 4  # measured of all training penguins
     assert data.categories == (4, 3)
+
+
+@pytest.mark.parametrize("bad", [1e30, -999, 99999, 1e300, -1e308])
+def test_a_cell_that_cannot_be_meant_is_named_in_every_split_and_leaves_its_column_as_it_is(
+    table, tmp_path, capsys, bad
+):
+    frame, new = rows(), rows(50, seed=1).drop(columns="class")
+    frame.loc[range(10, 18), "size"], new.loc[7, "size"] = bad, bad
+    tries = (table(frame, predict_path=save(tmp_path / "new.csv", new), split_seed=seed) for seed in range(50))
+    data = next(data for data in tries if all({*part} & {*range(10, 18)} for part in data.rows.values()))
+    (predicted, _), *_ = data.predict_dataloader()
+    out = capsys.readouterr().out
+    for split, part in data.rows.items():
+        found = [row + 1 for row in part if 10 <= row < 18]
+        cells = ", ".join(f"{bad:.10g} in row {row}" for row in found[:5])
+        assert f"{split} rows of data.path, column 'size': {cells}" in out
+        assert f"{len(found)} taken as missing" in out
+    assert data.columns.numeric["size"][:2] == pytest.approx((50, 20), abs=3)
+    assert f"data.predict_path, column 'size': {bad:.10g} in row 8 cannot be meant" in out
+    assert predicted.isfinite().all()
+    assert predicted[7, 0] == 0
+
+
+def test_numbers_that_can_be_meant_are_kept_whatever_they_are(table, capsys):
+    random = np.random.default_rng(0)
+    wide = {"income": random.lognormal(10, 2, 300), "codes": random.integers(0, 5000, 300), "flag": [0] * 299 + [1]}
+    wide |= {
+        "nines": [999, *range(700, 999)],
+        "days": [-99, *range(-150, 149)],
+        "gains": [0] * 280 + [10**n for n in range(4)] * 5,
+    }
+    data = table(rows().assign(**wide))
+    assert "cannot be meant" not in capsys.readouterr().out
+    assert not data.columns.numeric["income"][2]
+
+
+def test_numbers_that_cannot_be_meant_are_kept_when_asked_unless_they_would_be_infinite(table, capsys):
+    frame = rows()
+    frame.loc[[3, 4], "size"] = [-999, 1e300]
+    assert table(frame, outliers="keep").splits["train"].tensors[0].isfinite().all()
+    out = capsys.readouterr().out
+    assert "1e+300 in row 5" in out
+    assert "-999" not in out
+
+
+def test_a_target_that_cannot_be_meant_is_named_and_left_out_when_asked(table, tmp_path, capsys):
+    frame = rows()
+    frame.loc[4, "size"] = 1e30
+    with pytest.raises(
+        ConfigError, match=r"size is missing in 1 rows \(row 5, from 1\): data.skip_missing=true leaves them"
+    ):
+        table(frame, target="size", task="regression")
+    assert "column 'size': 1e+30 in row 5 cannot be meant" in capsys.readouterr().out
+    data = table(
+        frame, target="size", task="regression", skip_missing=True, test_path=save(tmp_path / "test.csv", frame)
+    )
+    assert 15 < data.target_std < 25
+    assert len(data.splits["test"]) == 299
+
+
+def test_an_index_without_a_name_is_left_out_and_one_with_a_name_is_said(table, tmp_path, capsys):
+    filtered = rows().sample(frac=0.8, random_state=0)
+    for frame in (filtered, filtered.sort_index()):
+        frame.to_csv(tmp_path / "index.csv")
+        frame.to_parquet(tmp_path / "index.parquet")
+        for name, column in (("index.csv", "Unnamed: 0"), ("index.parquet", "__index_level_0__")):
+            data = Table(str(tmp_path / name), "class", batch_size=16)
+            assert data.num_features == 4
+            assert (
+                f"column '{column}' has no name and numbers the rows: left out, as an index" in capsys.readouterr().out
+            )
+    filtered.sort_index().rename_axis("patient").to_parquet(tmp_path / "named.parquet")
+    assert "patient" in Table(str(tmp_path / "named.parquet"), "class", batch_size=16).columns.numeric
+    assert "column 'patient' numbers the rows" in capsys.readouterr().out
+    filtered.set_index("city").to_parquet(tmp_path / "named.parquet")
+    assert "city" in Table(str(tmp_path / "named.parquet"), "class", batch_size=16).columns.categorical
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.parquet"])
+@pytest.mark.parametrize("none", ["None", "NA", "null", "N/A"])
+def test_a_class_that_is_called_none_is_a_class_and_an_empty_cell_is_missing(table, capsys, name, none):
+    frame = rows().assign(**{"class": [none, "Insomnia", "Apnea"] * 100})
+    assert none in table(frame, name=name).class_names
+    assert f"{none!r} is a class as any other" in capsys.readouterr().out
+    frame.loc[0, "class"] = None
+    assert sum(map(len, table(frame, name=name, skip_missing=True).splits.values())) == 299
+
+
+def test_classes_that_differ_only_in_case_or_space_are_said(table, capsys):
+    table(rows().assign(city=["Bern", "bern", "Oslo"] * 100, **{"class": ["yes", "Yes", "no", "yes "] * 75}))
+    out = capsys.readouterr().out
+    assert "data.target=class: 'yes' and 'Yes' and 'yes ' differ only in case or space" in out
+    assert "data.path, column 'city': 'Bern' and 'bern' differ" in out or "'bern' and 'Bern' differ" in out
+
+
+@pytest.mark.parametrize(
+    ("texts", "settings", "number"),
+    [
+        ("${:,.2f}", {}, 1000.5),
+        ("{:,.1f}", {}, 1000.5),
+        ("CHF {:.1f}", {}, 1000.5),
+        ("{:.1f} %", {}, 10.005),
+        ("{:.1f} €", {"decimal": ","}, 1000.5),
+    ],
+)
+@pytest.mark.parametrize("name", ["table.csv", "table.parquet"])
+def test_numbers_as_people_write_them_are_read_with_one_option_that_the_message_names(
+    table, texts, settings, number, name
+):
+    values = [1000.5 + n for n in range(300)]
+    written = [texts.format(value) for value in values]
+    if settings:
+        written = [text.replace(".", ",") for text in written]
+    frame = rows().assign(price=written, size=rows()["size"].round(0).astype(int))
+    with pytest.raises(
+        ConfigError, match=f"column 'price' holds numbers .*is read as {number:.10g} with data.formatted_numbers"
+    ):
+        table(frame, name=name)
+    data = table(frame, name=name, formatted_numbers=True, **settings)
+    assert data.columns.numeric["price"][0] == pytest.approx(1150 * number / 1000.5, rel=0.02)
+    with pytest.raises(
+        ConfigError, match=r"column 'price' holds 300 values that are no numbers: .*formatted_numbers=true"
+    ):
+        table(frame, name=name, target="price", task="regression")
+
+
+@pytest.mark.parametrize(
+    "text", ["LOC1", "A-5", "1)", "(1", "5th", "192.168.1.1", "1,2,3", "030 123 456", "%", "$", "10 km", ""]
+)
+def test_other_texts_are_no_numbers(text):
+    assert parse(text, ".") is None
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ({"code": [17, 42] * 150}, True),
+        ({"code": ["x", "y", "z", "y"] * 75}, True),
+        ({"code": [None, 5.0] * 150}, True),
+        ({"code": [0.5 * n + 300 * (n % 2) for n in range(300)]}, True),
+        ({"code": [0.5 * n + 100 * (n % 2) for n in range(300)]}, False),
+        ({"code": [0, 1] * 149 + [0, 0]}, False),
+        ({"code": np.random.default_rng(0).normal(size=300)}, False),
+    ],
+)
+def test_a_column_that_tells_the_class_by_itself_is_said(table, capsys, column, said):
+    table(rows().assign(**column, **{"class": ["open", "closed"] * 150}))
+    assert ("column 'code' alone tells data.target=class in all 300 rows" in capsys.readouterr().out) is said
+
+
+def test_a_column_that_tells_a_number_by_itself_is_said(table, capsys):
+    frame = rows()
+    table(
+        frame.assign(pounds=frame["size"] * 2.2, near=frame["size"] + 0.1 * frame["age"]),
+        target="size",
+        task="regression",
+    )
+    out = capsys.readouterr().out
+    assert "column 'pounds' alone tells data.target=size" in out
+    assert "'near' alone" not in out
+
+
+def test_whole_numbers_are_classes_when_they_are_named_so(table, capsys):
+    codes = [1000 + 17 * (n % 30) for n in range(300)]
+    assert table(rows().assign(**{"class": codes}), categorical=["class"]).num_classes == 30
+    assert "regression" not in capsys.readouterr().out
+    assert table(rows().assign(**{"class": [n % 30 for n in range(300)]})).num_classes == 30
+    assert "30 different numbers, such as 0, 1, 2: to predict a number set" in capsys.readouterr().out
+
+
+def zipped(content):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("table.csv", content)
+        file.writestr("__MACOSX/._table.csv", b"x")
+    return archive.getvalue()
+
+
+def zstandard(content):
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(content)
+    return sink.getvalue().to_pybytes()
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zipped, zstandard])
+def test_a_compressed_file_is_read_by_what_it_holds(table, pack):
+    whole = rows().to_csv(index=False).encode()
+    expected = numbers_of(table(whole))["train"]
+    for name in ("table.csv", "table.data"):
+        assert torch.equal(numbers_of(table(pack(whole), name=name))["train"], expected)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        table(pack(whole)[:-40])
+    assert torch.equal(numbers_of(table(pack(rows().to_parquet())))["train"], expected)
+
+
+def test_a_file_of_another_kind_is_named_by_its_content(table):
+    workbook = io.BytesIO()
+    with zipfile.ZipFile(workbook, "w") as file:
+        file.writestr("[Content_Types].xml", "")
+        file.writestr("xl/workbook.xml", "")
+    others = {
+        workbook.getvalue(): "as an Excel workbook",
+        b"\xd0\xcf\x11\xe0\xa1": "is an Excel",
+        b" <html>,<a>": "is HTML or XML",
+    }
+    for content, message in others.items():
+        with pytest.raises(ConfigError, match=message):
+            table(content)
+    assert table(rows().to_parquet(), name="table.csv").num_features == 4
+    assert table(rows().to_csv(index=False), name="table.parquet").num_features == 4
+
+
+def test_damaged_metadata_is_one_message_or_none(table, tmp_path):
+    for metadata, path in (({"pandas": '{"index_columns": ['}, "a.parquet"), ({"ARROW:schema": "AAAA"}, "b.parquet")):
+        pa.parquet.write_table(pa.Table.from_pandas(rows()).replace_schema_metadata(metadata), tmp_path / path)
+    assert Table(str(tmp_path / "a.parquet"), "class", batch_size=16).num_features == 4
+    with pytest.raises(ConfigError, match=r"b\.parquet cannot be read: .* Is it whole"):
+        Table(str(tmp_path / "b.parquet"), "class")
+    content = bytearray(rows().to_parquet())
+    content[-60:-20] = b"\xff" * 40
+    with pytest.raises(ConfigError, match=r"table.parquet cannot be read: .* Is it whole"):
+        table(bytes(content), name="table.parquet")
+
+
+def test_a_field_of_any_length_is_read(table):
+    frame = rows().assign(note=["x" * 300_000, *"ab" * 149, "c"])
+    assert table(frame).categories == (7, 4)
+
+
+def test_a_column_may_be_called_by_a_number(table):
+    assert table(rows().assign(**{"2026": range(300)}), drop=[2026]).num_features == 4
 
 
 def test_a_missing_package_is_one_message(compose_config, monkeypatch):

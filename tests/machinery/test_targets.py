@@ -1,10 +1,12 @@
 """A config is checked against its targets before anything is built: one message with the key."""
 
+from collections.abc import Sequence
+
 import pytest
 from my_project.engine.build import build
 from my_project.engine.config_keys import check_config
 from my_project.engine.errors import ConfigError
-from my_project.engine.targets import arguments, blocks, check_blocks, find
+from my_project.engine.targets import arguments, blocks, check_blocks, find, fits
 from omegaconf import OmegaConf
 
 
@@ -48,11 +50,25 @@ def check(cfg):
         ("overwrite=maybe", "overwrite must be bool, got 'maybe'"),
         ("name=1e3", r"name must be str \| None, got 1000.0"),
         ("data.batch_size=1.5", "data.batch_size must be int, got 1.5"),
+        ("data=table data.drop=age", r"data.drop must be a list, as data.drop=\[age\]$"),
+        ("data=table data.categorical=3", r"data.categorical must be a list, as data.categorical=\[3\]$"),
+        ("data=table data.drop=null", r"data.drop must be a list, as data.drop=\[\]$"),
+        ("data=table data.outliers=drop", "data.outliers must be missing or keep, got 'drop'"),
+        ("model=mlp model.hidden_sizes=64", r"model.hidden_sizes must be a list, as model.hidden_sizes=\[64\]$"),
+        ("+trainer.devices={a:1}", "trainer.devices must be"),
+        ("data.batch_size=[16]", r"data.batch_size must be int, got \[16\]"),
     ],
 )
 def test_a_wrong_config_is_named_by_its_key(compose_config, override, message):
     with pytest.raises(ConfigError, match=message):
-        check(compose_config(override))
+        check(compose_config(*override.split()))
+
+
+def test_lists_fit_where_one_of_several_kinds_is_a_list(compose_config):
+    check(compose_config("trainer.devices=[0]", "optimizer=sgd", "data=table", "data.drop=[age]", "model=tabular_mlp"))
+    assert fits([0.9, 0.99], tuple[float, float])
+    assert fits(None, Sequence[int] | None)
+    assert not fits(1.5, list[int] | str | int)
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,12 @@ import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from types import NoneType
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
 from <<cookiecutter.package>>.engine.errors import ConfigError
-from <<cookiecutter.package>>.engine.targets import described, fits
+from <<cookiecutter.package>>.engine.targets import fits, mismatch
 
 # The keys of train.yaml and evaluate.yaml that are one value. Whatever else you write goes under `own`, for ${own.x}.
 VALUES = {"name": str | None, "seed": int | None, "test": bool, "checkpoint": str | None, "threads": int | None}
@@ -19,7 +18,7 @@ VALUES |= {"matmul_precision": Literal["highest", "high", "medium"], "monitor": 
 VALUES |= {
     "mode": Literal["auto", "min", "max"],
     "checks": Literal["error", "warn", "skip"],
-    "intended": list | NoneType,
+    "intended": list,
 }
 VALUES |= {"overwrite": bool, "runs_dir": str, "run_dir": str, "run": str | None, "split": Literal["test", "val"]}
 
@@ -42,7 +41,7 @@ def check_config(cfg: DictConfig) -> None:
         if key not in known:
             raise ConfigError(f"{no_key(key, plain)}\nA value of your own belongs under `own`, as +own.{key}=...")
         if key in VALUES and (not fits(value, VALUES[key]) or value == ""):
-            raise ConfigError(f"{key} must be {described(VALUES[key])}, got {value!r}")
+            raise ConfigError(mismatch(key, value, VALUES[key]))
     for key in REQUIRED * ("run" not in plain):
         if "_target_" not in (plain.get(key) or {}):
             raise ConfigError(f"{key} has no _target_: choose one of configs/{key}/")

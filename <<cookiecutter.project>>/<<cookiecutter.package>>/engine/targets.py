@@ -1,7 +1,7 @@
 """What a config may name as `_target_`, and whether the values beside it fit: a misspelt key is one message, no traceback."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from types import NoneType, UnionType
@@ -19,6 +19,7 @@ TRUSTED = [f"{PACKAGE}.*", "lightning.Trainer", "lightning.pytorch.*", "torch.nn
 # Keys of a scheduler block that are for Lightning, not for the scheduler itself.
 SCHEDULER_KEYS = {"interval", "frequency", "monitor"}
 
+LISTS = (list, tuple, set, Sequence, Collection, Iterable)
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -36,7 +37,7 @@ def check_blocks(cfg: DictConfig) -> None:
                     f"It takes: {', '.join(accepted)}"
                 )
             if name in accepted and not fits(value, accepted[name].annotation):
-                raise ConfigError(f"{key}.{name} must be {described(accepted[name].annotation)}, got {value!r}")
+                raise ConfigError(mismatch(f"{key}.{name}", value, accepted[name].annotation))
 
 
 def blocks(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -90,19 +91,25 @@ def arguments(target: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter],
 
 
 def fits(value: Any, annotation: Any) -> bool:
-    """Say whether a number, string, flag or null has the annotated type or is one of a Literal; anything else passes."""
+    """Say whether a value has the annotated type, if that is a plain one or a list, or is one of a Literal; others pass."""
+    if get_origin(annotation) in (Union, UnionType):
+        return any(fits(value, member) for member in get_args(annotation))
     if get_origin(annotation) is Literal:
         return value in get_args(annotation)
-    kinds = set(get_args(annotation)) if get_origin(annotation) in (Union, UnionType) else {annotation}
-    if not kinds <= {int, float, str, bool, NoneType}:
+    if (get_origin(annotation) or annotation) in LISTS:
+        return isinstance(value, list)
+    if annotation not in (int, float, str, bool, NoneType):
         return True
-    return type(value) in kinds or (type(value) is int and float in kinds)
+    return type(value) is annotation or (type(value) is int and annotation is float)
 
 
-def described(annotation: Any) -> str:
-    """Return an annotation in words."""
+def mismatch(key: str, value: Any, annotation: Any) -> str:
+    """Return what a value must be by its annotation, and what it is."""
+    if any((get_origin(kind) or kind) in LISTS for kind in (annotation, *get_args(annotation))):
+        return f"{key} must be a list, as {key}=[{'' if value is None else value}]"
     choices = [str(choice) for choice in get_args(annotation)] if get_origin(annotation) is Literal else []
-    return " or ".join([", ".join(choices[:-1]), choices[-1]]) if choices else inspect.formatannotation(annotation)
+    wanted = " or ".join([", ".join(choices[:-1]), choices[-1]]) if choices else inspect.formatannotation(annotation)
+    return f"{key} must be {wanted}, got {value!r}"
 
 
 def did_you_mean(name: str, known: Any) -> str:

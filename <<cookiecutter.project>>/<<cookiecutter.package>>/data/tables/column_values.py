@@ -5,7 +5,10 @@ import re
 import numpy as np
 import pandas as pd
 
+from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
+
+from .written_numbers import how_to_read
 
 # What pandas.api.types.infer_dtype calls the values of a column.
 NUMBERS = ("integer", "floating", "mixed-integer-float", "boolean", "decimal")
@@ -35,13 +38,22 @@ def numbers(column: pd.Series, where: str) -> np.ndarray:
         column = column.astype(object)
     values = pd.Series(pd.to_numeric(column, errors="coerce")).to_numpy(dtype=np.float64, na_value=np.nan)
     if len(other := column[np.isnan(values) & column.notna().to_numpy()]):
-        shown = ", ".join(map(repr, other.unique()[:NAMED]))
-        raise ConfigError(f"{where}, column {column.name!r} holds {len(other)} values that are no numbers: {shown}")
-    if infinite := int(np.isinf(values).sum()):
+        shown = f"{', '.join(map(repr, other.unique()[:NAMED]))} ({named_rows(other.index)})"
+        how = how_to_read([*map(str, other.unique())])
         raise ConfigError(
-            f"{where}, column {column.name!r} is infinite in {infinite} rows: correct them, or leave the value empty"
+            f"{where}, column {column.name!r} holds {len(other)} values that are no numbers: {shown}. {how}"
+        )
+    if len(infinite := column.index[np.isinf(values)]):
+        rows = f"{len(infinite)} rows ({named_rows(infinite)})"
+        raise ConfigError(
+            f"{where}, column {column.name!r} is infinite in {rows}: correct them, or leave the value empty"
         )
     return values
+
+
+def named_rows(index: pd.Index) -> str:
+    """Return the numbers that the first of some rows have in their file."""
+    return f"row {', '.join(str(row + 1) for row in index[:NAMED])}, from 1"
 
 
 def coded(column: pd.Series) -> tuple[np.ndarray, list[str]]:
@@ -54,6 +66,14 @@ def coded(column: pd.Series) -> tuple[np.ndarray, list[str]]:
     ordered = sorted(set(texts) - {""}, key=lambda text: (as_number(text) is None, as_number(text) or 0.0, text))
     place = {text: number for number, text in enumerate(ordered)}
     return np.array([*(place.get(text, -1) for text in texts), -1])[codes], ordered
+
+
+def say_alike(column: pd.Series, where: str) -> None:
+    """Say which texts of a column differ only in case, in space or in their Unicode form."""
+    texts = pd.Series(column.dropna().unique()).astype(str)
+    keys = texts.str.normalize("NFKC").str.casefold().str.replace(r"\s+", "", regex=True)
+    for group in [group for _, group in texts.groupby(keys) if len(group) > 1][:NAMED]:
+        say(f"{where}: {' and '.join(map(repr, group))} differ only in case or space; write them alike if they are one")
 
 
 def as_number(text: str) -> float | None:

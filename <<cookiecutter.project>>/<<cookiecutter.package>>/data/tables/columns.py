@@ -8,10 +8,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from <<cookiecutter.package>>.data.tables.column_values import coded, counted, is_numeric, numbers
+from <<cookiecutter.package>>.data.tables.column_values import coded, counted, is_numeric, numbers, say_alike
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.targets import did_you_mean
+
+from .odd_cells import is_odd, usual_range, without_odd
 
 
 @dataclass
@@ -19,17 +21,18 @@ class Columns:
     """What was learnt of the columns of the training rows; plain data.
 
     Args:
-        numeric: mean, standard deviation, and whether values were missing, by the name of the column.
+        numeric: mean, standard deviation, whether values were missing, and the range of what is usual, by the name of the
+            column.
         categorical: the texts that occurred, by the name of the column.
     """
 
-    numeric: dict[str, tuple[float, float, bool]]
+    numeric: dict[str, tuple[float, float, bool, float, float]]
     categorical: dict[str, list[str]]
 
     @property
     def num_features(self) -> int:
         """How many numbers a row has."""
-        return sum(1 + some_missing for _, _, some_missing in self.numeric.values())
+        return sum(1 + some_missing for _, _, some_missing, *_ in self.numeric.values())
 
     @property
     def categories(self) -> tuple[int, ...]:
@@ -39,8 +42,9 @@ class Columns:
     def encode(self, frame: pd.DataFrame, where: str) -> tuple[Tensor, Tensor]:
         """Return numbers (N, F), float32, of mean 0 and deviation 1, and codes (N, K), int64, of categories.
 
-        A missing number is the mean; where some were missing in training, a column beside it is 1 there and else 0. Code 0
-        is a category that is missing or was not seen in training; 1 and on are those in `categorical`.
+        A missing number is the mean, and so is one that cannot be meant; where some were missing in training, a column
+        beside it is 1 there and else 0. Code 0 is a category that is missing or was not seen in training; 1 and on are
+        those in `categorical`.
 
         Raises:
             ConfigError: a column is missing, or does not hold what it held in training; `where` says of which rows.
@@ -52,9 +56,11 @@ class Columns:
         inputs = np.zeros((self.num_features, len(frame)), dtype=np.float32)
         codes = np.zeros((len(self.categorical), len(frame)), dtype=np.int64)
         rows = iter(inputs)
-        for name, (mean, std, some_missing) in self.numeric.items():
-            values = numbers(columns[name], where)
+        for name, (mean, std, some_missing, low, high) in self.numeric.items():
+            values = without_odd(numbers(columns[name], where), low, high, columns[name], where)
             missing = np.isnan(values)
+            if missing.all():
+                say(f"{where}, column {name!r} is empty: its mean in training, {mean:.6g}, stands for it")
             next(rows)[:] = np.where(missing, 0, (values - mean) / std)
             if some_missing:
                 next(rows)[:] = missing
@@ -70,7 +76,7 @@ class Columns:
         return torch.from_numpy(inputs.T.copy()), torch.from_numpy(codes.T.copy())
 
 
-def learn_columns(frame: pd.DataFrame, categorical: Collection[str], where: str) -> Columns:
+def learn_columns(frame: pd.DataFrame, categorical: Collection[str], outliers: str, where: str) -> Columns:
     """Look at the training rows; a column with the same value in all of them is left out."""
     columns, constant = Columns({}, {}), []
     for name, column in ((str(name), column) for name, column in frame.items()):
@@ -78,13 +84,16 @@ def learn_columns(frame: pd.DataFrame, categorical: Collection[str], where: str)
             codes, texts = coded(column)
             if len(texts) > 1 or (texts and codes.min() < 0):
                 columns.categorical[name] = texts
+                say_alike(column, f"{where}, column {name!r}")
                 continue
         else:
             values = numbers(column, where)
-            present = values[~np.isnan(values)]
+            low, high = usual_range(values, outliers)
+            present = values[~np.isnan(values) & ~is_odd(values, low, high)]
             some_missing = len(present) < len(values)
             if len(present) and (some_missing or present.min() < present.max()):
-                columns.numeric[name] = (float(present.mean()), float(present.std()) or 1.0, some_missing)
+                mean, std = float(present.mean()), float(present.std()) or 1.0
+                columns.numeric[name] = (mean, std, some_missing, low, high)
                 continue
         constant.append(name)
     if constant:

@@ -22,8 +22,11 @@ try:
 except ModuleNotFoundError as error:
     raise ConfigError(f"tables need {error.name}: uv sync --all-extras, or pip install pandas pyarrow") from error
 
-from .column_checks import check_columns
+from .column_checks import check_columns, without_index
+from .column_values import numbers
 from .columns import Columns, learn_columns
+from .leaks import check_leaks
+from .odd_cells import usual_range, without_odd
 from .row_split import split_rows
 from .table_file import read_table
 from .targets import class_labels, classes_of, spread, target_numbers
@@ -37,16 +40,18 @@ class Table(TensorData):
     it was trained. Rows that are equal in all columns go to the same split.
 
     Args:
-        path: of the file; it ends in .csv or .parquet, and its first line names the columns.
+        path: of a CSV file, whose first line names the columns, or a Parquet file, which may be compressed.
         target: column to predict.
         task: classification or regression.
         test_path: of a file with the test rows; None draws them from `path`.
         predict_path: of a file with rows to predict, which needs no target.
         skip_missing: leave out rows whose target is missing instead of raising an error.
         drop: columns that say nothing of the target, or would give it away.
-        categorical: columns whose numbers are names of something, such as a postcode.
+        categorical: columns whose numbers are names of something, such as a postcode; the target may be one.
+        outliers: whether numbers that cannot be meant, as 1e30 among ages or -999, count as missing.
         separator: between two values of a CSV file.
-        decimal: what a CSV file writes in 1.5.
+        decimal: what the file writes in 1.5.
+        formatted_numbers: read texts such as $1,200 and 45 % (0.45) as numbers.
         val_fraction: share of the rows kept for validation, between 0 and 1.
         test_fraction: share of the rows kept for testing, between 0 and 1; not used with `test_path`.
         split_seed: draws the rows of each split.
@@ -69,8 +74,10 @@ class Table(TensorData):
         skip_missing: bool = False,
         drop: Sequence[str] = (),
         categorical: Sequence[str] = (),
+        outliers: Literal["missing", "keep"] = "missing",
         separator: str = ",",
         decimal: str = ".",
+        formatted_numbers: bool = False,
         val_fraction: float = 0.1,
         test_fraction: float = 0.2,
         split_seed: int = 0,
@@ -90,28 +97,36 @@ class Table(TensorData):
             if len(value) != 1:
                 raise ConfigError(f"data.{name} must be one character, got {value!r}")
         self.paths = {"path": path, "test_path": test_path, "predict_path": predict_path}
-        self.target, self.task, self.skip_missing = target, task, skip_missing
-        self.format = {"separator": separator, "decimal": decimal}
+        self.target, self.task, self.skip_missing, self.outliers = target, task, skip_missing, outliers
+        self.format = {"separator": separator, "decimal": decimal, "formatted": formatted_numbers}
+        drop, categorical = [*map(str, drop)], [*map(str, categorical)]  # a column may be called 2026
         frame = self.read("path", categorical)
         check_names(frame, target, {"drop": drop, "categorical": categorical})
-        features = frame.drop(columns=[target, *drop])
+        features = without_index(frame.drop(columns=[target, *drop]), categorical, "data.path")
         check_columns(features, categorical, "data.path")
         if task == "classification":
-            self.class_names = classes_of(dict(frame.items())[target])
+            self.class_names = classes_of(dict(frame.items())[target], target in categorical)
         strata = self.targets(frame, "data.path").numpy()
+        check_leaks(features, pd.Series(strata, name=target), "data.path")
         if task == "regression":
             strata = np.zeros(len(frame), dtype=np.int64)
         self.rows = split_rows(features, strata, getattr(self, "class_names", ["all"]), fractions, split_seed)
-        self.columns = learn_columns(features.iloc[self.rows["train"]], categorical, "data.path")
+        self.columns = learn_columns(features.iloc[self.rows["train"]], categorical, outliers, "data.path")
         super().__init__(self.encode(frame), **loading)
 
     def read(self, key: str, categorical: Sequence[str]) -> pd.DataFrame:
         path = self.paths[key]
         if path is None:  # no ConfigError: Lightning asks for every loader to print a DataModule
             raise MisconfigurationException(f"data.{key} must be the path of a file, got null")
-        names = [self.target] if self.task == "classification" else []
-        frame = read_table(f"data.{key}", path, text=[*names, *categorical], **self.format)
-        if not self.skip_missing or key == "predict_path" or self.target not in frame:
+        labels = self.target if self.task == "classification" else None
+        frame = read_table(f"data.{key}", path, text=categorical, labels=labels, **self.format)
+        if key == "predict_path" or self.target not in frame:
+            return frame
+        if self.task == "regression":
+            column, where = dict(frame.items())[self.target], f"data.task=regression, data.{key}"
+            values = numbers(column, where)
+            frame[self.target] = without_odd(values, *usual_range(values, self.outliers), column, where)
+        if not self.skip_missing:
             return frame
         known = frame.dropna(subset=[self.target])
         if skipped := len(frame) - len(known):
@@ -172,5 +187,5 @@ def check_names(frame: pd.DataFrame, target: str, lists: Mapping[str, Sequence[s
                     f"data.{key}: there is no column {name!r}{did_you_mean(str(name), frame.columns)}\n"
                     f"The first line of the file names these: {', '.join(frame.columns[:100])}"
                 )
-            if key != "target" and name in (target, *(lists["drop"] if key == "categorical" else ())):
+            if (key == "drop" and name == target) or (key == "categorical" and name in lists["drop"]):
                 raise ConfigError(f"data.{key} must not hold {name!r}, which is in data.target or data.drop")

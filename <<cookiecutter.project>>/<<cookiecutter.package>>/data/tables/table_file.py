@@ -1,71 +1,114 @@
 """Read a table from a CSV or Parquet file, or say what is wrong with the file and in which line."""
 
+import bz2
 import csv
-from collections.abc import Iterable
+import gzip
+import io
+import lzma
+import zipfile
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any, BinaryIO
 
+import numpy as np
 import pandas as pd
+import pyarrow
+from pyarrow.parquet import ParquetFile
 
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
-PARQUET, CSV = (".parquet", ".pq"), (".csv", ".tsv", ".txt")
+from .column_values import TEXT, coded
+from .written_numbers import parse_all
+
+OTHERS = {b"\xd0\xcf\x11\xe0": "an Excel workbook", b"ARROW1": "a Feather file", b"<": "HTML or XML", b"{": "JSON"}
+OTHERS |= {b"[{": "JSON", b"%PDF": "a PDF", b"version https://git-lfs": "a pointer of Git LFS: git lfs pull"}
+NO_LABELS = ("", "nan", "NaN", "<NA>", "#N/A")  # NA, None and null may be the name of a class
+# A byte order mark is no part of the first name; a column has the same type in all parts of the file.
+CSV: dict[str, Any] = {"encoding": "utf-8-sig", "skipinitialspace": True, "index_col": False, "low_memory": False}
 
 
-def read_table(key: str, path: str, *, separator: str, decimal: str, text: Iterable[str] = ()) -> pd.DataFrame:
-    """Return the rows of a file, its columns named by strings.
+def read_table(
+    key: str, path: str, separator: str, decimal: str, formatted: bool, text: Collection[str], labels: str | None = None
+) -> pd.DataFrame:
+    """Return the rows of a file, its columns named by strings; an index that was saved is a column.
 
     Empty values are missing, and so are NA, NaN, null and the others that `pandas.read_csv` takes for it.
 
     Args:
         key: of the config that names the file, for messages.
-        path: of a file whose ending says what it is.
+        path: of a CSV or Parquet file, as its first bytes say, which may be compressed.
         separator: between two values of a CSV file.
-        decimal: what a CSV file writes in 1.5.
-        text: columns of a CSV file that stay as they are written: 01 is not 1.
+        decimal: what the file writes in 1.5.
+        formatted: read $1,200 and 45 % as numbers.
+        text: columns that stay as they are written: 01 is not 1.
+        labels: a column of classes, which stays as it is written, also NA, None and null.
 
     Raises:
         ConfigError: the file is missing, damaged, empty, or not such a table.
     """
     file = Path(path)
     if not file.is_file():
-        raise ConfigError(f"{key} must be a {' or '.join(CSV + PARQUET)} file, {path} is none (from {Path.cwd()})")
-    if file.suffix.lower() not in CSV + PARQUET:
-        raise ConfigError(f"{key} must end in {', '.join(CSV + PARQUET)}, got {path}")
+        raise ConfigError(f"{key} must be a CSV or Parquet file, {path} is none (from {Path.cwd()})")
     try:
-        if file.suffix.lower() in PARQUET:
-            frame = pd.read_parquet(file)
-        else:
-            check_lines(key, file, separator)
-            frame = pd.read_csv(
-                file,
-                sep=separator,
-                decimal=decimal,
-                dtype=dict.fromkeys(text, str),
-                encoding="utf-8-sig",  # a byte order mark is no part of the first name
-                skipinitialspace=True,
-                index_col=False,
-                low_memory=False,  # else a column may have one type in its first part and another one below
-            )
+        with unpacked(file) as stream:
+            start = stream.read(100).lstrip()
+            stream.seek(0)
+            if start.startswith(b"PAR1"):
+                frame = ParquetFile(stream).read().replace_schema_metadata().to_pandas()
+            else:
+                check_lines(key, file, start, separator)
+                columns = {"dtype": dict.fromkeys({*text} - {labels}, str), "converters": {labels: "={}".format}}
+                frame = pd.read_csv(stream, sep=separator, decimal=decimal, **columns, **CSV)  # =NA is not missing
+                if labels in frame:
+                    written = frame[labels].str[1:]
+                    frame[labels] = written.mask(written.isin(NO_LABELS))
     except ConfigError:
         raise
-    except (OSError, ValueError, csv.Error) as error:  # Arrow's and pandas' errors are ValueErrors
-        reason = str(error).rstrip(".")
+    except Exception as error:  # whatever pandas, Arrow or a decompressor makes of damaged bytes
+        reason = str(error).partition("\n")[0].rstrip(".")
         raise ConfigError(f"{key}={path} cannot be read: {reason}. Is it whole, and what its name says?") from error
     frame.columns = frame.columns.map(str)
     if twice := sorted(set(frame.columns[frame.columns.duplicated()])):
         raise ConfigError(f"{key}={path} has two columns of the same name: {', '.join(twice)}. Rename or remove one")
     if frame.empty:
         raise ConfigError(f"{key}={path} has no rows")
+    for name in frame.columns.difference([*text, labels]) if formatted else ():
+        if pd.api.types.infer_dtype(frame[name], skipna=True) in TEXT:
+            codes, texts = coded(frame[name])
+            if found := parse_all(texts, decimal):
+                frame[name] = np.array([*found, np.nan])[codes]
     return frame
 
 
-def check_lines(key: str, file: Path, separator: str) -> None:
+def unpacked(file: Path) -> BinaryIO:
+    """Open a file, by its first bytes also one that is compressed."""
+    stream = file.open("rb")
+    unpack = next((unpack for magic, unpack in PACKED.items() if stream.peek(6).startswith(magic)), None)
+    return io.BytesIO(unpack(stream.read())) if unpack else stream
+
+
+def unzip(content: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        names = [name for name in archive.namelist() if not name.startswith("__MACOSX") and not name.endswith("/")]
+        if len(names) != 1:
+            raise ValueError(f"it holds {len(names)} files, as an Excel workbook or an archive: {', '.join(names[:3])}")
+        return archive.read(names[0])
+
+
+PACKED = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ": lzma.decompress, b"PK\x03\x04": unzip}
+PACKED[b"\x28\xb5\x2f\xfd"] = lambda content: pyarrow.CompressedInputStream(io.BytesIO(content), "zstd").read()
+
+
+def check_lines(key: str, file: Path, start: bytes, separator: str) -> None:
     """Raise ConfigError unless the file is UTF-8 and each line has as many values as the first one has names.
 
     pandas would fill up short lines, and rename one of two columns of the same name.
     """
+    if what := [what for magic, what in OTHERS.items() if start.startswith(magic)]:
+        raise ConfigError(f"{key}={file} is {what[0]}. Save the table as CSV or Parquet")
+    csv.field_size_limit(2**31 - 1)  # of characters in a value
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
+        with io.TextIOWrapper(unpacked(file), encoding="utf-8-sig", newline="") as lines:
             rows = csv.reader(lines, delimiter=separator, skipinitialspace=True)
             names = next(filter(None, rows), [])
             check_names(key, file, names, separator)
@@ -76,7 +119,7 @@ def check_lines(key: str, file: Path, separator: str) -> None:
                         "columns. Is the file whole, and each value with a separator, quote or line break in quotes?"
                     )
     except UnicodeDecodeError as error:
-        with file.open("rb") as content:
+        with unpacked(file) as content:
             encoding = "UTF-16" if content.read(2) in (b"\xff\xfe", b"\xfe\xff") else "CP1252"
         raise ConfigError(
             f"{key}={file} is not UTF-8 (byte {error.object[error.start]:#x}). If it is text, it may be {encoding}, as "
