@@ -20,6 +20,7 @@ LOSSES = FOR_CLASSES | FOR_NUMBERS | {F.binary_cross_entropy_with_logits}
 DROPOUTS = {F.dropout, F.alpha_dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.feature_alpha_dropout}
 LAYERS = {F.linear, torch.conv1d, torch.conv2d, torch.conv3d}
 BACKWARD = {Tensor.backward, torch.autograd.backward}
+WATCHED = LOSSES | DROPOUTS | LAYERS | BACKWARD | {F.batch_norm, torch.autograd.grad}
 VIEWS = ("View", "Squeeze", "Unsqueeze", "ToCopy", "Transpose", "Permute", "Select", "Clamp", "UnsafeView")
 
 
@@ -67,8 +68,10 @@ class CallWatch(torch.overrides.TorchFunctionMode):
         super().__init__()
         self.model, self.report, self.before_backward = model, report, before_backward
         # Private: torch has no other sign of a module that is compiled in place. Watching would compile it once more.
-        self.is_compiled = any(getattr(m, "_compiled_call_impl", None) is not None for m in model.modules())
-        self.is_compiled |= any(type(m).__name__ == "OptimizedModule" for m in model.modules())
+        found = [
+            getattr(m, "_compiled_call_impl", None) or type(m).__name__ == "OptimizedModule" for m in model.modules()
+        ]
+        self.is_compiled = any(found)
         self.handles: list[Any] = []
         self.has_mode = self.differentiates = False
         self.dropped = self.batch_statistics = self.with_gradients = ""  # place of the first
@@ -90,6 +93,9 @@ class CallWatch(torch.overrides.TorchFunctionMode):
     def stop(self) -> None:
         while self.handles:
             self.handles.pop().remove()
+        self.stop_functions()
+
+    def stop_functions(self) -> None:
         if self.has_mode:
             self.has_mode = False
             self.__exit__(None, None, None)
@@ -99,23 +105,22 @@ class CallWatch(torch.overrides.TorchFunctionMode):
             pass
         if isinstance(output, Tensor):
             self.made.append((weakref.ref(output), module))
-        if isinstance(module, Metric | MetricCollection):
+        if isinstance(module, (Metric, MetricCollection)):
             self.metrics[id(module)] = module
         elif torch.is_grad_enabled() or not self.model.training:
             (self.in_train if module.training else self.in_eval).add(module)
         # DistributedDataParallel calls the model, and that calls the step.
         outside = 2 if self.stack and isinstance(self.stack[0], nn.parallel.DistributedDataParallel) else 0
-        is_part = any(True for _ in module.parameters()) and not isinstance(module, nn.parallel.DistributedDataParallel)
-        if is_part and len(self.stack) == outside:
+        is_outer = len(self.stack) == outside and not isinstance(module, nn.parallel.DistributedDataParallel)
+        if is_outer and any(True for _ in module.parameters()):
             again = self.entry and self.entry.args and args and args[0] is self.entry.args[0]  # the same samples
             self.num_entries += not again
             self.entry = self.entry or Entry(module, args, kwargs, output)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if not torch.compiler.is_compiling():
-            self.before_function(func, args, kwargs)
-        return func(*args, **kwargs)
+        if not torch.compiler.is_compiling() and func in WATCHED:
+            self.before_function(func, args, kwargs or {})
+        return func(*args, **(kwargs or {}))
 
     def before_function(self, func: Any, args: Any, kwargs: Any) -> None:
         def told(position: int, name: str, default: Any) -> Any:
@@ -144,7 +149,8 @@ class CallWatch(torch.overrides.TorchFunctionMode):
 
     def path(self, modules: list[nn.Module]) -> str:
         """Return the path of the first of some modules, an empty string for the model itself and for none."""
-        return next((name for name, m in self.model.named_modules() if modules and m is modules[0]), "")
+        named = self.model.named_modules() if modules else ()
+        return next((name for name, m in named if m is modules[0]), "")
 
     def maker(self, loss: Loss) -> str:
         """Return the path of the innermost module that has put out what a loss is given, or where the loss is called."""
@@ -152,7 +158,7 @@ class CallWatch(torch.overrides.TorchFunctionMode):
 
     def functions(self) -> set[str]:
         """Return the names of the metrics that were called for the value of a batch."""
-        return {name for name, m in self.model.named_modules() if id(m) in self.metrics}
+        return {name for name, m in (self.model.named_modules() if self.metrics else ()) if id(m) in self.metrics}
 
     def on_labels(self) -> list[Loss]:
         """Return the losses for classes whose targets are the labels of the batch, in whatever shape."""

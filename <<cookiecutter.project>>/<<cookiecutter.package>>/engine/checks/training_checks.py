@@ -15,7 +15,7 @@ from <<cookiecutter.package>>.engine.checks.findings import Finding, Findings, d
 ENOUGH = 3  # steps of each optimizer to judge by
 PATIENCE = 20  # batches to wait for a gradient that has not come yet
 GIVE_UP = 100  # batches to wait for the first steps
-BATCHES = ("on_train_batch_start", "on_train_batch_end")
+BATCHES = ("on_train_batch_start", "on_before_optimizer_step", "on_train_batch_end")
 SPLITS = {"validation": "val", "test": "test"}
 
 
@@ -98,6 +98,10 @@ class TrainingChecks(Callback):
             if self.steps.batch <= ENOUGH:
                 self.report(model.check_registered(self.steps, losses, self.at_start), "registered", "loss")
 
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
+        if self.calls is not None and pl_module.automatic_optimization:  # only the optimizer calls functions now
+            self.calls.stop_functions()
+
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any) -> None:
         watch, told = self.steps, self.calls
         if watch is None or told is None:
@@ -150,12 +154,13 @@ class TrainingChecks(Callback):
         if "on_train_batch_start" in vars(self):  # detached: training may go on before the epoch ends
             self.on_train_batch_start = self.end_evaluation_within_epoch
         held = {id(p) for optimizer in trainer.optimizers for group in optimizer.param_groups for p in group["params"]}
+        state = evaluation.kept(pl_module)
         if held or self.learnt:
             self.learnt = (self.learnt or set()) | {n for n, p in pl_module.named_parameters() if id(p) in held}
-            self.learnt |= {n for n, bits in evaluation.kept(pl_module).items() if self.state.get(n, bits) != bits}
+            self.learnt |= {n for n, bits in state.items() if self.state.get(n, bits) != bits}
         loaders = data.loaders_of(trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders)
         stage = "test" if trainer.testing else "validation"
-        self.evaluation = evaluation.Evaluation(trainer, loaders, stage, self.learnt)
+        self.evaluation = evaluation.Evaluation(trainer, loaders, stage, state, self.learnt)
 
     def start_evaluation_batch(self, *args: Any, **kwargs: Any) -> None:
         if self.evaluation is not None:
@@ -182,7 +187,8 @@ class TrainingChecks(Callback):
         done, self.evaluation = self.evaluation, None
         if done is None or not done.sizes:
             return
-        self.report(done.unchanged(), "unchanged")
+        state = evaluation.kept(pl_module)
+        self.report(done.unchanged(state), "unchanged")
         if trainer.sanity_checking:
             self.updated["the sanity check"] = {n for n, count in evaluation.updates(pl_module).items() if count}
             return
@@ -192,7 +198,7 @@ class TrainingChecks(Callback):
         if not trainer.overfit_batches:
             found = list(data.check_samplers(done.loaders, split)) or self.passes[split].check(split)
             self.report([*found, *done.counted(split)])
-        self.updated[done.stage], self.state = done.updated, evaluation.kept(pl_module)
+        self.updated[done.stage], self.state = done.updated, state
         self.updated.pop("the sanity check", None)
         self.num_evaluations[done.stage] += 1
         if self.num_evaluations[done.stage] == 2:
