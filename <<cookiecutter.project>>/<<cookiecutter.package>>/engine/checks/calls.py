@@ -1,5 +1,6 @@
 """What functions and modules are told in a step: losses, dropout, batch norm, backward; and what a loss is given."""
 
+import traceback
 import weakref
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._pytree import tree_leaves
 from torchmetrics import Metric, MetricCollection
 
+from <<cookiecutter.package>>.engine.checks.data import inputs_and_labels
 from <<cookiecutter.package>>.engine.checks.findings import Finding, definition, running
 
 FOR_CLASSES = {F.cross_entropy, F.nll_loss}
@@ -60,13 +62,14 @@ class CallWatch(torch.overrides.TorchFunctionMode):
 
     Args:
         model: the whole.
-        report: receives, in training, what must be said before torch fails on it.
+        report: receives what must be said before torch fails on it.
         before_backward: receives, in training, what backward is called on.
     """
 
     def __init__(self, model: LightningModule, report: Any = None, before_backward: Any = None) -> None:
         super().__init__()
         self.model, self.report, self.before_backward = model, report, before_backward
+        self.batch, self.entry = None, None
         # Private: torch has no other sign of a module that is compiled in place. Watching would compile it once more.
         found = [
             getattr(m, "_compiled_call_impl", None) or type(m).__name__ == "OptimizedModule" for m in model.modules()
@@ -142,7 +145,7 @@ class CallWatch(torch.overrides.TorchFunctionMode):
                 self.with_gradients = self.with_gradients or running() or "a library"
         elif func in BACKWARD or func is torch.autograd.grad:
             self.differentiates = True
-            if func in BACKWARD and self.report is not None:
+            if func in BACKWARD and self.before_backward is not None:
                 losses = [x for x in tree_leaves(told(0, "tensors", None)) if isinstance(x, Tensor)]
                 self.report(check_backward(self, losses))
                 self.before_backward(losses)
@@ -177,11 +180,18 @@ def is_same(one: Tensor, other: Tensor) -> bool:
 def check_targets(loss: Loss, batch: Any) -> Iterator[Finding]:
     """Labels name a class, and numbers are compared one with one. Looked at before the loss is computed: it may fail."""
     outputs, targets = loss.outputs, loss.targets
+    shape = (*outputs.shape[:1], *outputs.shape[2:])  # of labels
+    is_index = targets.dtype in (torch.int64, torch.uint8) and targets.shape == shape
+    alike_floats = targets.is_floating_point() and targets.shape == outputs.shape
     alike = outputs.squeeze().shape == targets.squeeze().shape != ()
     if loss.function in FOR_NUMBERS and alike and outputs.shape != targets.shape:
         what = f"outputs {tuple(outputs.shape)} and targets {tuple(targets.shape)} are compared each with each"
         remedy, effect = "give both one shape, with squeeze(1) or unsqueeze(1)", "the model learns the targets' mean"
         yield Finding("labels", loss.place, what, None, remedy, effect)
+    elif loss.function in FOR_CLASSES and outputs.dim() > 1 and not (is_index or alike_floats):
+        yield Finding(
+            "labels", loss.place, f"labels are {targets.dtype} {tuple(targets.shape)}, not int64 {tuple(shape)}"
+        )
     elif loss.for_classes:
         classes = outputs.size(1)
         wrong = targets[((targets < 0) | (targets >= classes)) & (targets != loss.options.get("ignore_index", -100))]
@@ -193,6 +203,15 @@ def check_targets(loss: Loss, batch: Any) -> Iterator[Finding]:
         if same and all(x.is_floating_point() for x in same):
             certain = not torch.equal(same[0], same[0].round())
             yield Finding("labels", "train", f"labels are {same[0].dtype}, not integers", None if certain else "check")
+
+
+def check_failed(calls: CallWatch, error: BaseException) -> Iterator[Finding]:
+    """A metric of torchmetrics that fails on a batch is given labels that no loss takes; its own message does not say so."""
+    output, labels = calls.entry and calls.entry.output, inputs_and_labels(calls.batch)[1]
+    where = definition(calls.model, "validation_step", "training_step")
+    in_metric = any("torchmetrics" in frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__))
+    if in_metric and isinstance(output, Tensor) and isinstance(labels, Tensor) and len(labels) == len(output):
+        yield from check_targets(Loss(F.cross_entropy, output, labels, {}, where), calls.batch)
 
 
 def check_losses(calls: CallWatch, num_classes: int) -> Iterator[Finding]:

@@ -47,11 +47,14 @@ class Evaluation:
         stage: validation or test; the sanity check is a validation.
         state: checksums of the model when it begins.
         learnt: names in the state of the model that training changes; None if there was no training.
+        report: receives what must be said before torch fails on it.
     """
 
-    def __init__(self, trainer: Trainer, loaders: list[Any], stage: str, state: dict[str, int], learnt: Any) -> None:
+    def __init__(
+        self, trainer: Trainer, loaders: list[Any], stage: str, state: dict[str, int], learnt: Any, report: Any
+    ) -> None:
         self.trainer, self.model, self.loaders, self.stage = trainer, trainer.lightning_module, loaders, stage
-        self.state, self.learnt, self.calls = state, learnt, CallWatch(self.model)
+        self.state, self.learnt, self.calls = state, learnt, CallWatch(self.model, report)
         self.sizes: list[int] = []  # of the batches
         self.rows: list[tuple[Tensor, Tensor]] = []  # logits and labels
         self.losses: list[Loss] = []

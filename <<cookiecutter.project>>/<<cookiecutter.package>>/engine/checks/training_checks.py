@@ -51,7 +51,7 @@ class TrainingChecks(Callback):
         if self.findings.answer == "skip" or not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
             self.detach(*(hook for hook in vars(TrainingChecks) if hook.startswith("on_")))
         elif stage == "fit":
-            self.findings.may_stop = True
+            self.findings.may_stop, self.max_epochs = True, trainer.max_epochs
             self.num_classes = getattr(trainer.datamodule, "num_classes", None) or 0
             self.report([*model.check_called(pl_module), *model.check_empty(pl_module)], "called")
 
@@ -77,7 +77,8 @@ class TrainingChecks(Callback):
         self.end_evaluation(trainer, pl_module)
         self.passes["train"].see(batch, batch_idx)
         is_second = trainer.current_epoch > self.first_epoch and batch_idx == 0
-        if is_second and not pl_module.automatic_optimization:
+        as_planned = trainer.max_epochs == self.max_epochs  # averaging of weights adds an epoch, and has its own rates
+        if is_second and as_planned and not pl_module.automatic_optimization:
             self.report(model.check_stepped(trainer, self.rates), "schedule")
         if self.steps is not None:
             self.judge(trainer, pl_module)
@@ -115,7 +116,7 @@ class TrainingChecks(Callback):
             self.report(model.check_frozen(watch, told))
         if watch.batch == 1 and trainer.current_epoch == self.first_epoch:
             self.report(data.check_inputs(told.inputs, told.batch, "train"), "inputs")
-            self.report(model.check_schedules(trainer), "schedule")
+            self.report(model.check_schedules(trainer) if trainer.max_epochs == self.max_epochs else (), "schedule")
             self.report(evaluation.check_trial(trainer, pl_module, told), "independent")
 
     def judge(self, trainer: Trainer, pl_module: LightningModule, *, ended: bool = False) -> None:
@@ -149,6 +150,11 @@ class TrainingChecks(Callback):
         self.calls = self.steps = self.evaluation = None
         self.detach(*BATCHES)
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        watch = self.evaluation.calls if self.evaluation is not None else self.calls
+        self.stop()
+        self.report(calls.check_failed(watch, exception) if watch is not None else ())
+
     def start_evaluation(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.end_evaluation(trainer, pl_module)
         if "on_train_batch_start" in vars(self):  # detached: training may go on before the epoch ends
@@ -160,7 +166,7 @@ class TrainingChecks(Callback):
             self.learnt |= {n for n, bits in state.items() if self.state.get(n, bits) != bits}
         loaders = data.loaders_of(trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders)
         stage = "test" if trainer.testing else "validation"
-        self.evaluation = evaluation.Evaluation(trainer, loaders, stage, state, self.learnt)
+        self.evaluation = evaluation.Evaluation(trainer, loaders, stage, state, self.learnt, self.report)
 
     def start_evaluation_batch(self, *args: Any, **kwargs: Any) -> None:
         if self.evaluation is not None:
@@ -204,7 +210,6 @@ class TrainingChecks(Callback):
         if self.num_evaluations[done.stage] == 2:
             self.detach(*(hook for hook in vars(TrainingChecks) if f"on_{done.stage}" in hook))
 
-    on_exception = stop
     on_sanity_check_end = on_train_epoch_end = teardown = end_evaluation
     on_validation_start = on_test_start = start_evaluation
     on_validation_batch_start = on_test_batch_start = start_evaluation_batch

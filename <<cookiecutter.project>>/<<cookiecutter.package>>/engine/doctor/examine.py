@@ -18,7 +18,7 @@ from <<cookiecutter.package>>.engine.checks.training_checks import TrainingCheck
 from <<cookiecutter.package>>.engine.console import be_quiet, say
 from <<cookiecutter.package>>.engine.doctor import passes, training
 from <<cookiecutter.package>>.engine.doctor.report import NotApplicable, Report
-from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.errors import ConfigError, RuleBroken
 from <<cookiecutter.package>>.engine.machine import set_machine
 from <<cookiecutter.package>>.engine.results import best_checkpoint
 from <<cookiecutter.package>>.engine.survival.checkpoints import load_weights
@@ -41,8 +41,11 @@ def examine(cfg: DictConfig) -> bool:
         with open_run(cfg):
             try:
                 look(cfg, checks, report)
-            except Exception:
-                say("\n\n".join(map(str, report.findings.found)))
+            except Exception as error:
+                found = "\n\n".join(map(str, report.findings.found))
+                if {("labels", "wrong")} & {(finding.rule, finding.verdict) for finding in report.findings.found}:
+                    raise RuleBroken(found) from error
+                say(found)
                 raise
     say(str(report))
     return report.write(Path("doctor.json"))
