@@ -69,12 +69,9 @@ class CallWatch(torch.overrides.TorchFunctionMode):
     def __init__(self, model: LightningModule, report: Any = None, before_backward: Any = None) -> None:
         super().__init__()
         self.model, self.report, self.before_backward = model, report, before_backward
-        self.batch, self.entry = None, None
         # Private: torch has no other sign of a module that is compiled in place. Watching would compile it once more.
-        found = [
-            getattr(m, "_compiled_call_impl", None) or type(m).__name__ == "OptimizedModule" for m in model.modules()
-        ]
-        self.is_compiled = any(found)
+        self.is_compiled = any(getattr(m, "_compiled_call_impl", None) is not None for m in model.modules())
+        self.is_compiled |= any(type(m).__name__ == "OptimizedModule" for m in model.modules())
         self.handles: list[Any] = []
         self.has_mode = self.differentiates = False
         self.dropped = self.batch_statistics = self.with_gradients = ""  # place of the first
@@ -152,8 +149,7 @@ class CallWatch(torch.overrides.TorchFunctionMode):
 
     def path(self, modules: list[nn.Module]) -> str:
         """Return the path of the first of some modules, an empty string for the model itself and for none."""
-        named = self.model.named_modules() if modules else ()
-        return next((name for name, m in named if m is modules[0]), "")
+        return next((name for name, m in self.model.named_modules() if m is modules[0]), "") if modules else ""
 
     def maker(self, loss: Loss) -> str:
         """Return the path of the innermost module that has put out what a loss is given, or where the loss is called."""
@@ -161,7 +157,7 @@ class CallWatch(torch.overrides.TorchFunctionMode):
 
     def functions(self) -> set[str]:
         """Return the names of the metrics that were called for the value of a batch."""
-        return {name for name, m in (self.model.named_modules() if self.metrics else ()) if id(m) in self.metrics}
+        return {n for n, m in self.model.named_modules() if id(m) in self.metrics} if self.metrics else set()
 
     def on_labels(self) -> list[Loss]:
         """Return the losses for classes whose targets are the labels of the batch, in whatever shape."""
@@ -180,18 +176,17 @@ def is_same(one: Tensor, other: Tensor) -> bool:
 def check_targets(loss: Loss, batch: Any) -> Iterator[Finding]:
     """Labels name a class, and numbers are compared one with one. Looked at before the loss is computed: it may fail."""
     outputs, targets = loss.outputs, loss.targets
-    shape = (*outputs.shape[:1], *outputs.shape[2:])  # of labels
-    is_index = targets.dtype in (torch.int64, torch.uint8) and targets.shape == shape
-    alike_floats = targets.is_floating_point() and targets.shape == outputs.shape
+    shape = outputs.shape[:1] + outputs.shape[2:]  # of labels
+    is_index = targets.shape == shape and targets.dtype in (torch.int64, torch.uint8)
+    fits = is_index or (targets.shape == outputs.shape and targets.is_floating_point())
     alike = outputs.squeeze().shape == targets.squeeze().shape != ()
     if loss.function in FOR_NUMBERS and alike and outputs.shape != targets.shape:
         what = f"outputs {tuple(outputs.shape)} and targets {tuple(targets.shape)} are compared each with each"
         remedy, effect = "give both one shape, with squeeze(1) or unsqueeze(1)", "the model learns the targets' mean"
         yield Finding("labels", loss.place, what, None, remedy, effect)
-    elif loss.function in FOR_CLASSES and outputs.dim() > 1 and not (is_index or alike_floats):
-        yield Finding(
-            "labels", loss.place, f"labels are {targets.dtype} {tuple(targets.shape)}, not int64 {tuple(shape)}"
-        )
+    elif loss.function in FOR_CLASSES and outputs.dim() > 1 and not fits:
+        what = f"labels are {targets.dtype} {tuple(targets.shape)}, not torch.int64 {tuple(shape)}"
+        yield Finding("labels", loss.place, what)
     elif loss.for_classes:
         classes = outputs.size(1)
         wrong = targets[((targets < 0) | (targets >= classes)) & (targets != loss.options.get("ignore_index", -100))]
@@ -208,9 +203,9 @@ def check_targets(loss: Loss, batch: Any) -> Iterator[Finding]:
 def check_failed(calls: CallWatch, error: BaseException) -> Iterator[Finding]:
     """A metric of torchmetrics that fails on a batch is given labels that no loss takes; its own message does not say so."""
     output, labels = calls.entry and calls.entry.output, inputs_and_labels(calls.batch)[1]
-    where = definition(calls.model, "validation_step", "training_step")
-    in_metric = any("torchmetrics" in frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__))
-    if in_metric and isinstance(output, Tensor) and isinstance(labels, Tensor) and len(labels) == len(output):
+    in_metric = "torchmetrics" in "".join(traceback.format_tb(error.__traceback__))
+    if in_metric and isinstance(output, Tensor) and isinstance(labels, Tensor) and output.shape[:1] == labels.shape[:1]:
+        where = definition(calls.model, "validation_step", "training_step")
         yield from check_targets(Loss(F.cross_entropy, output, labels, {}, where), calls.batch)
 
 

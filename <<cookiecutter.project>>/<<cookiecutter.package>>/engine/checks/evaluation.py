@@ -9,10 +9,8 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils._pytree import tree_leaves, tree_map
-from torchmetrics import Metric
-from torchmetrics.functional import classification
+from torchmetrics import Metric, functional
 
 from <<cookiecutter.package>>.engine.checks.calls import CallWatch, Entry, Loss
 from <<cookiecutter.package>>.engine.checks.data import inputs_and_labels
@@ -21,7 +19,6 @@ from <<cookiecutter.package>>.engine.checks.model import DROPOUTS, NORMS, hidden
 from <<cookiecutter.package>>.engine.checks.steps import checksums
 
 SCORES = {"acc": "accuracy", "accuracy": "accuracy", "f1": "f1_score", "precision": "precision", "recall": "recall"}
-CONTAINERS = (list, deque, dict, set)  # a tuple: isinstance takes less time with it than with a union
 MOST = 10**7  # logits that are kept, to compute scores again
 
 
@@ -34,9 +31,8 @@ def kept(model: LightningModule) -> dict[str, int]:
     """Return a checksum of all that a checkpoint keeps, metrics and averaged models aside."""
     apart = (torch.optim.swa_utils.AveragedModel, Metric)
     aside = tuple(f"{name}." for name, m in model.named_modules() if isinstance(m, apart))
-    return checksums(
-        (n, x) for n, x in model.state_dict().items() if not (n.startswith(aside) or nn.parameter.is_lazy(x))
-    )
+    state = ((name, x) for name, x in model.state_dict().items() if not name.startswith(aside))
+    return checksums((name, x) for name, x in state if not nn.parameter.is_lazy(x))
 
 
 class Evaluation:
@@ -51,7 +47,7 @@ class Evaluation:
     """
 
     def __init__(
-        self, trainer: Trainer, loaders: list[Any], stage: str, state: dict[str, int], learnt: Any, report: Any
+        self, trainer: Trainer, loaders: Any, stage: str, state: dict[str, int], learnt: Any, report: Any
     ) -> None:
         self.trainer, self.model, self.loaders, self.stage = trainer, trainer.lightning_module, loaders, stage
         self.state, self.learnt, self.calls = state, learnt, CallWatch(self.model, report)
@@ -115,8 +111,8 @@ class Evaluation:
         if not 3 <= logits.size(1) > labels.max() >= labels.min() >= 0:
             return
         where = definition(self.model, f"{self.stage}_step")
-        options = next((loss.options for loss in self.losses if loss.function is F.cross_entropy), {})
-        losses = [F.cross_entropy(x, y, **options).item() for x, y in self.rows]
+        options = next((loss.options for loss in self.losses if loss.function is nn.functional.cross_entropy), {})
+        losses = [nn.functional.cross_entropy(x, y, **options).item() for x, y in self.rows]
         by_batch = sum(losses) / len(losses)
         right = sum(loss * size for loss, size in zip(losses, self.sizes, strict=True)) / sum(self.sizes)
         for name, metric in self.trainer.callback_metrics.items():
@@ -127,7 +123,10 @@ class Evaluation:
             if abs(value - by_batch) < 1e-6 and abs(value - right) > 1e-5:
                 yield Finding("metrics", where, f"{name} is a mean over batches, which are not of one size")
             elif score:
-                function, kinds = getattr(classification, f"multiclass_{score}"), ("micro", "macro", "weighted")
+                function, kinds = (
+                    getattr(functional.classification, f"multiclass_{score}"),
+                    ("micro", "macro", "weighted"),
+                )
                 expected = (function(logits, labels, num_classes=logits.size(1), average=kind).item() for kind in kinds)
                 if all(abs(value - (last := other)) > 1e-3 for other in expected):
                     what = f"{name} is {value:.4f}; of all {len(labels)} samples it is {last:.4f}"
@@ -219,22 +218,19 @@ def first(value: Any) -> Any:
 @contextmanager
 def undisturbed(model: LightningModule, module: nn.Module) -> Iterator[None]:
     """Switch to eval mode; afterwards modes, hooks, buffers and attributes, and what lists and dicts hold, are as before."""
-    roots: set[nn.Module] = {model, module}
-    attributes = [(vars(m), dict(vars(m))) for m in {m for root in roots for m in root.modules()}]
+    attributes = [(vars(m), dict(vars(m))) for m in {*model.modules(), *module.modules()}]
     values = [x for own, _ in attributes for x in own.values()]
-    contents = [(x, x.copy()) for x in values if isinstance(x, CONTAINERS)]
-    clones = [
-        (x, x.clone()) for x in (*values, *(x for root in roots for x in root.buffers())) if isinstance(x, Tensor)
-    ]
-    _ = [root.eval() for root in roots]
+    contents = [(x, x.copy()) for x in values if isinstance(x, (list, deque, dict, set))]
+    clones = [(x, x.clone()) for x in (*values, *model.buffers(), *module.buffers()) if isinstance(x, Tensor)]
+    model.eval()
+    module.eval()
     vars(model)["log"] = vars(model)["log_dict"] = lambda *args, **kwargs: None
     try:
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):  # its recurrent nets only train
             yield
     finally:
         for own, before in [*attributes, *contents]:
-            if own or before:
-                own.clear()
-                own.extend(before) if isinstance(own, list | deque) else own.update(before)
+            own.clear()
+            own.extend(before) if isinstance(own, (list, deque)) else own.update(before)
         with torch.no_grad():
             _ = [tensor.copy_(value) for tensor, value in clones]

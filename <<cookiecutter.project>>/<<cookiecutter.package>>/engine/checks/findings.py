@@ -135,7 +135,6 @@ def source_file(kind: type) -> str:
     return getattr(sys.modules.get(kind.__module__), "__file__", None) or ""
 
 
-@cache
 def is_owners(filename: str) -> bool:
     return bool(filename) and not filename.startswith((*LIBRARIES, ENGINE, "<")) and "site-packages" not in filename
 

@@ -20,7 +20,7 @@ from .steps import StepWatch
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
-PLAIN, SEQUENCES = {bool, int, float, str, type(None)}, (list, tuple, set, frozenset, deque)
+PLAIN = {bool, int, float, str, type(None)}
 OF_LIBRARIES = {*vars(LightningModule()), *vars(nn.Module())}  # attributes that are not the owner's
 
 # The attribute that holds the length of a scheduler of torch, named as its argument.
@@ -100,8 +100,8 @@ def values_in(value: Any, path: str, depth: int = 5) -> Iterator[tuple[str, Any]
             inside = f"{path}.{name}".rstrip(".") if m.training else ""
             yield inside, m
             yield from ((inside and f"{inside}.{key}", p) for key, p in m.named_parameters(recurse=False))
-    elif depth:
-        items: Any = enumerate(value) if isinstance(value, SEQUENCES) else ()
+    elif depth and type(value) not in PLAIN:
+        items: Any = enumerate(value) if isinstance(value, (list, tuple, set, frozenset, deque)) else ()
         if isinstance(value, dict):
             items = value.items()
         elif isinstance(value, partial):
@@ -112,8 +112,7 @@ def values_in(value: Any, path: str, depth: int = 5) -> Iterator[tuple[str, Any]
         elif is_owners(source_file(type(value))) and hasattr(value, "__dict__"):
             items = vars(value).items()
         for key, item in islice(items, 1000):
-            if type(item) not in PLAIN:
-                yield from values_in(item, f"{path}.{key}", depth - 1)
+            yield from values_in(item, f"{path}.{key}", depth - 1)
 
 
 def check_train_mode(watch: StepWatch, calls: CallWatch) -> Iterator[Finding]:

@@ -7,7 +7,6 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import torch
@@ -78,14 +77,14 @@ class StepWatch:
         for p in [*(p for _, p in named), *(p for record in self.records for p in record.members)]:
             if p.requires_grad and not torch.nn.parameter.is_lazy(p) and id(p) not in self.hooked:
                 self.hooked[id(p)] = p
-                self.handles.append(p.register_hook(partial(self.before_gradient, p)))
+                self.handles.append(p.register_hook(lambda grad, p=p: self.before_gradient(p)))
                 self.handles.append(p.register_post_accumulate_grad_hook(self.after_gradient))
 
     def stop(self) -> None:
         while self.handles:
             self.handles.pop().remove()
 
-    def before_gradient(self, p: Tensor, grad: Tensor) -> None:
+    def before_gradient(self, p: Tensor) -> None:
         if p.grad is not None and not size(p.grad):  # zeroed in place
             history(p.grad).clear()
 

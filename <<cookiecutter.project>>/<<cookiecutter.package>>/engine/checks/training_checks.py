@@ -5,7 +5,6 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
-from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
@@ -51,7 +50,7 @@ class TrainingChecks(Callback):
         if self.findings.answer == "skip" or not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
             self.detach(*(hook for hook in vars(TrainingChecks) if hook.startswith("on_")))
         elif stage == "fit":
-            self.findings.may_stop, self.max_epochs = True, trainer.max_epochs
+            self.findings.may_stop, self.max_epochs = True, trainer.max_epochs  # SWA adds one
             self.num_classes = getattr(trainer.datamodule, "num_classes", None) or 0
             self.report([*model.check_called(pl_module), *model.check_empty(pl_module)], "called")
 
@@ -77,8 +76,7 @@ class TrainingChecks(Callback):
         self.end_evaluation(trainer, pl_module)
         self.passes["train"].see(batch, batch_idx)
         is_second = trainer.current_epoch > self.first_epoch and batch_idx == 0
-        as_planned = trainer.max_epochs == self.max_epochs  # averaging of weights adds an epoch, and has its own rates
-        if is_second and as_planned and not pl_module.automatic_optimization:
+        if is_second and not pl_module.automatic_optimization and trainer.max_epochs == self.max_epochs:
             self.report(model.check_stepped(trainer, self.rates), "schedule")
         if self.steps is not None:
             self.judge(trainer, pl_module)
@@ -151,9 +149,10 @@ class TrainingChecks(Callback):
         self.detach(*BATCHES)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        watch = self.evaluation.calls if self.evaluation is not None else self.calls
+        watch = self.calls if self.evaluation is None else self.evaluation.calls
+        found = list(calls.check_failed(watch, exception)) if watch is not None and watch.handles else []
         self.stop()
-        self.report(calls.check_failed(watch, exception) if watch is not None else ())
+        self.report(found)
 
     def start_evaluation(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.end_evaluation(trainer, pl_module)
@@ -219,6 +218,5 @@ class TrainingChecks(Callback):
 
 def test_loader(trainer: Trainer) -> Any:
     """Ask for the test loader before training, to compare its samples: nobody has lost an hour yet."""
-    source = trainer.datamodule
-    with isolate_rng(), suppress(Exception):  # it may need what only a test sets up
-        return source.test_dataloader() if source and is_overridden("test_dataloader", source) else None
+    with isolate_rng(), suppress(Exception):  # there may be none, or it needs what only a test sets up
+        return trainer.datamodule.test_dataloader()

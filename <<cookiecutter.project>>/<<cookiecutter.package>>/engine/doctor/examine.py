@@ -42,10 +42,9 @@ def examine(cfg: DictConfig) -> bool:
             try:
                 look(cfg, checks, report)
             except Exception as error:
-                found = "\n\n".join(map(str, report.findings.found))
-                if {("labels", "wrong")} & {(finding.rule, finding.verdict) for finding in report.findings.found}:
-                    raise RuleBroken(found) from error
-                say(found)
+                say("\n\n".join(map(str, report.findings.found)))
+                if ("labels", "wrong") in [(finding.rule, finding.verdict) for finding in report.findings.found]:
+                    raise RuleBroken(f"the labels are wrong, and then {type(error).__name__}: {error}") from error
                 raise
     say(str(report))
     return report.write(Path("doctor.json"))
