@@ -9,7 +9,6 @@ import torch
 from lightning import LightningModule
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._pytree import tree_leaves
 from torchmetrics import Metric, MetricCollection
 
@@ -84,8 +83,10 @@ class CallWatch(torch.overrides.TorchFunctionMode):
         self.made: list[tuple[weakref.ref[Tensor], nn.Module]] = []
         self.in_train, self.in_eval = set[nn.Module](), set[nn.Module]()  # that ran so; in training, with gradients
         if not self.is_compiled:
-            self.handles = [register_module_forward_pre_hook(lambda module, args: self.stack.append(module))]
-            self.handles += [register_module_forward_hook(self.after_call, with_kwargs=True)]
+            self.handles = [
+                nn.modules.module.register_module_forward_pre_hook(lambda module, args: self.stack.append(module))
+            ]
+            self.handles += [nn.modules.module.register_module_forward_hook(self.after_call, with_kwargs=True)]
             self.has_mode = functions
             if functions:
                 self.__enter__()
@@ -185,8 +186,7 @@ def check_targets(loss: Loss, batch: Any) -> Iterator[Finding]:
         remedy, effect = "give both one shape, with squeeze(1) or unsqueeze(1)", "the model learns the targets' mean"
         yield Finding("labels", loss.place, what, None, remedy, effect)
     elif loss.function in FOR_CLASSES and outputs.dim() > 1 and not fits:
-        what = f"labels are {targets.dtype} {tuple(targets.shape)}, not torch.int64 {tuple(shape)}"
-        yield Finding("labels", loss.place, what)
+        yield Finding("labels", loss.place, f"labels are {targets.dtype} {[*targets.shape]}, not int64 {[*shape]}")
     elif loss.for_classes:
         classes = outputs.size(1)
         wrong = targets[((targets < 0) | (targets >= classes)) & (targets != loss.options.get("ignore_index", -100))]

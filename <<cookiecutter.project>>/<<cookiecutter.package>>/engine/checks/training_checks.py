@@ -50,7 +50,7 @@ class TrainingChecks(Callback):
         if self.findings.answer == "skip" or not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
             self.detach(*(hook for hook in vars(TrainingChecks) if hook.startswith("on_")))
         elif stage == "fit":
-            self.findings.may_stop, self.max_epochs = True, trainer.max_epochs  # SWA adds one
+            self.findings.may_stop, self.max_epochs = True, trainer.max_epochs  # SWA adds one more, without steps
             self.num_classes = getattr(trainer.datamodule, "num_classes", None) or 0
             self.report([*model.check_called(pl_module), *model.check_empty(pl_module)], "called")
 
@@ -75,7 +75,7 @@ class TrainingChecks(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         self.end_evaluation(trainer, pl_module)
         self.passes["train"].see(batch, batch_idx)
-        is_second = trainer.current_epoch > self.first_epoch and batch_idx == 0
+        is_second = self.first_epoch < trainer.current_epoch != self.max_epochs and batch_idx == 0
         if is_second and not pl_module.automatic_optimization and trainer.max_epochs == self.max_epochs:
             self.report(model.check_stepped(trainer, self.rates), "schedule")
         if self.steps is not None:
