@@ -9,6 +9,7 @@ import torch
 from lightning import LightningModule
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._pytree import tree_leaves
 from torchmetrics import Metric, MetricCollection
 
@@ -83,10 +84,8 @@ class CallWatch(torch.overrides.TorchFunctionMode):
         self.made: list[tuple[weakref.ref[Tensor], nn.Module]] = []
         self.in_train, self.in_eval = set[nn.Module](), set[nn.Module]()  # that ran so; in training, with gradients
         if not self.is_compiled:
-            self.handles = [
-                nn.modules.module.register_module_forward_pre_hook(lambda module, args: self.stack.append(module))
-            ]
-            self.handles += [nn.modules.module.register_module_forward_hook(self.after_call, with_kwargs=True)]
+            self.handles = [register_module_forward_pre_hook(lambda module, args: self.stack.append(module))]
+            self.handles += [register_module_forward_hook(self.after_call, with_kwargs=True)]
             self.has_mode = functions
             if functions:
                 self.__enter__()
