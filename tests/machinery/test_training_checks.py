@@ -3,12 +3,15 @@
 import pytest
 import torch
 from lightning import Trainer
+from my_project.engine.checks import evaluation
 from my_project.engine.checks.rules import RULES
 from my_project.engine.checks.training_checks import TrainingChecks
+from my_project.engine.doctor.examine import examine
 from my_project.engine.errors import ConfigError, RuleBroken
 from my_project.engine.run import evaluate, train
 from my_project.engine.survival.loops import StepCallback
 from my_project.models.mlp import MLP
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 SHORT = ["model=mlp", "model.hidden_sizes=[16]", "trainer.max_epochs=2", "+trainer.limit_train_batches=6"]
 SHORT += ["callbacks.progress=null", "trainer.accelerator=cpu"]
@@ -78,6 +81,59 @@ def test_nothing_is_called_in_a_step_when_the_checks_have_seen_enough(compose_co
     monkeypatch.setattr(MLP, "configure_callbacks", lambda self: [present])
     train(compose_config(*SHORT, "trainer.max_epochs=4", "++trainer.limit_train_batches=20"))
     assert present.steps == [*range(1, 7), *range(21, 27)]
+
+
+def test_looking_is_cheap(compose_config, monkeypatch):
+    """The state is summed twice an evaluation, and torch's functions are not watched in the step of an optimizer."""
+    sums, modes, kept = [], [], evaluation.kept
+    monkeypatch.setattr(evaluation, "kept", lambda model: sums.append(1) or kept(model))
+    hook = register_optimizer_step_post_hook(
+        lambda *_: modes.extend(torch.overrides._get_current_function_mode_stack())
+    )
+    try:
+        train(compose_config(*SHORT))
+    finally:
+        hook.remove()
+    assert (len(sums), modes) == (2 * 4 + 1, [])  # two epochs, the sanity check and the test; and the start
+
+
+NO_LABELS = [
+    (lambda labels: labels + 1, "they seem to count from 1"),
+    (lambda labels: labels.float(), r"labels are torch.float32 \[\d+\], not int64"),
+    (lambda labels: labels[:, None], r"labels are torch.int64 \[\d+, 1\], not int64"),
+]
+
+
+@pytest.mark.parametrize(("change", "what"), NO_LABELS)
+@pytest.mark.parametrize("steps", [0, 2])
+def test_labels_that_are_none_are_named_before_a_metric_or_the_loss_fails_on_them(
+    compose_config, monkeypatch, change, what, steps
+):
+    monkeypatch.setattr(MLP, "on_before_batch_transfer", lambda self, batch, _: [batch[0], change(batch[1])])
+    with pytest.raises(RuleBroken, match=what) as stopped:
+        train(compose_config(*SHORT, f"+trainer.num_sanity_val_steps={steps}"))
+    assert "rule    labels name a class" in str(stopped.value)
+
+
+def test_the_doctor_names_such_labels_too(compose_config, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(MLP, "on_before_batch_transfer", lambda self, batch, _: [batch[0], batch[1] + 1])
+    with pytest.raises(RuleBroken, match="the labels are wrong"):
+        examine(compose_config(*SHORT))
+    assert "they seem to count from 1" in capsys.readouterr().out
+
+
+def test_a_metric_that_fails_on_right_labels_keeps_its_own_error(compose_config):
+    with pytest.raises(Exception, match="equal to number of classes") as failed:
+        train(compose_config(*SHORT, "+metrics.top={_target_:torchmetrics.Accuracy,task:multiclass,num_classes:3}"))
+    assert not isinstance(failed.value, RuleBroken)
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_weight_averaging_has_a_plan_of_its_own(compose_config, capsys, epochs):
+    averaging = "{_target_:lightning.pytorch.callbacks.StochasticWeightAveraging,swa_lrs:0.001}"
+    train(compose_config(*SHORT, f"trainer.max_epochs={epochs}", f"+callbacks.swa={averaging}"))
+    assert "  rule    " not in capsys.readouterr().err
 
 
 def test_evaluate_checks_too_and_stops_nothing(compose_config, monkeypatch, capsys):

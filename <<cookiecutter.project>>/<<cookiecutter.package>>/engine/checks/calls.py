@@ -1,5 +1,6 @@
 """What functions and modules are told in a step: losses, dropout, batch norm, backward; and what a loss is given."""
 
+import traceback
 import weakref
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._pytree import tree_leaves
 from torchmetrics import Metric, MetricCollection
 
+from <<cookiecutter.package>>.engine.checks.data import inputs_and_labels
 from <<cookiecutter.package>>.engine.checks.findings import Finding, definition, running
 
 FOR_CLASSES = {F.cross_entropy, F.nll_loss}
@@ -20,6 +22,7 @@ LOSSES = FOR_CLASSES | FOR_NUMBERS | {F.binary_cross_entropy_with_logits}
 DROPOUTS = {F.dropout, F.alpha_dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.feature_alpha_dropout}
 LAYERS = {F.linear, torch.conv1d, torch.conv2d, torch.conv3d}
 BACKWARD = {Tensor.backward, torch.autograd.backward}
+WATCHED = LOSSES | DROPOUTS | LAYERS | BACKWARD | {F.batch_norm, torch.autograd.grad}
 VIEWS = ("View", "Squeeze", "Unsqueeze", "ToCopy", "Transpose", "Permute", "Select", "Clamp", "UnsafeView")
 
 
@@ -59,7 +62,7 @@ class CallWatch(torch.overrides.TorchFunctionMode):
 
     Args:
         model: the whole.
-        report: receives, in training, what must be said before torch fails on it.
+        report: receives what must be said before torch fails on it.
         before_backward: receives, in training, what backward is called on.
     """
 
@@ -90,6 +93,9 @@ class CallWatch(torch.overrides.TorchFunctionMode):
     def stop(self) -> None:
         while self.handles:
             self.handles.pop().remove()
+        self.stop_functions()
+
+    def stop_functions(self) -> None:
         if self.has_mode:
             self.has_mode = False
             self.__exit__(None, None, None)
@@ -99,23 +105,22 @@ class CallWatch(torch.overrides.TorchFunctionMode):
             pass
         if isinstance(output, Tensor):
             self.made.append((weakref.ref(output), module))
-        if isinstance(module, Metric | MetricCollection):
+        if isinstance(module, (Metric, MetricCollection)):
             self.metrics[id(module)] = module
         elif torch.is_grad_enabled() or not self.model.training:
             (self.in_train if module.training else self.in_eval).add(module)
         # DistributedDataParallel calls the model, and that calls the step.
         outside = 2 if self.stack and isinstance(self.stack[0], nn.parallel.DistributedDataParallel) else 0
-        is_part = any(True for _ in module.parameters()) and not isinstance(module, nn.parallel.DistributedDataParallel)
-        if is_part and len(self.stack) == outside:
+        is_outer = len(self.stack) == outside and not isinstance(module, nn.parallel.DistributedDataParallel)
+        if is_outer and any(True for _ in module.parameters()):
             again = self.entry and self.entry.args and args and args[0] is self.entry.args[0]  # the same samples
             self.num_entries += not again
             self.entry = self.entry or Entry(module, args, kwargs, output)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if not torch.compiler.is_compiling():
-            self.before_function(func, args, kwargs)
-        return func(*args, **kwargs)
+        if not torch.compiler.is_compiling() and func in WATCHED:
+            self.before_function(func, args, kwargs or {})
+        return func(*args, **(kwargs or {}))
 
     def before_function(self, func: Any, args: Any, kwargs: Any) -> None:
         def told(position: int, name: str, default: Any) -> Any:
@@ -137,14 +142,14 @@ class CallWatch(torch.overrides.TorchFunctionMode):
                 self.with_gradients = self.with_gradients or running() or "a library"
         elif func in BACKWARD or func is torch.autograd.grad:
             self.differentiates = True
-            if func in BACKWARD and self.report is not None:
+            if func in BACKWARD and self.before_backward is not None:
                 losses = [x for x in tree_leaves(told(0, "tensors", None)) if isinstance(x, Tensor)]
                 self.report(check_backward(self, losses))
                 self.before_backward(losses)
 
     def path(self, modules: list[nn.Module]) -> str:
         """Return the path of the first of some modules, an empty string for the model itself and for none."""
-        return next((name for name, m in self.model.named_modules() if modules and m is modules[0]), "")
+        return next((name for name, m in self.model.named_modules() if m is modules[0]), "") if modules else ""
 
     def maker(self, loss: Loss) -> str:
         """Return the path of the innermost module that has put out what a loss is given, or where the loss is called."""
@@ -152,7 +157,7 @@ class CallWatch(torch.overrides.TorchFunctionMode):
 
     def functions(self) -> set[str]:
         """Return the names of the metrics that were called for the value of a batch."""
-        return {name for name, m in self.model.named_modules() if id(m) in self.metrics}
+        return {n for n, m in self.model.named_modules() if id(m) in self.metrics} if self.metrics else set()
 
     def on_labels(self) -> list[Loss]:
         """Return the losses for classes whose targets are the labels of the batch, in whatever shape."""
@@ -171,11 +176,16 @@ def is_same(one: Tensor, other: Tensor) -> bool:
 def check_targets(loss: Loss, batch: Any) -> Iterator[Finding]:
     """Labels name a class, and numbers are compared one with one. Looked at before the loss is computed: it may fail."""
     outputs, targets = loss.outputs, loss.targets
+    shape = outputs.shape[:1] + outputs.shape[2:]  # of labels
+    is_index = targets.shape == shape and targets.dtype in (torch.int64, torch.uint8)
+    fits = is_index or (targets.shape == outputs.shape and targets.is_floating_point())
     alike = outputs.squeeze().shape == targets.squeeze().shape != ()
     if loss.function in FOR_NUMBERS and alike and outputs.shape != targets.shape:
         what = f"outputs {tuple(outputs.shape)} and targets {tuple(targets.shape)} are compared each with each"
         remedy, effect = "give both one shape, with squeeze(1) or unsqueeze(1)", "the model learns the targets' mean"
         yield Finding("labels", loss.place, what, None, remedy, effect)
+    elif loss.function in FOR_CLASSES and outputs.dim() > 1 and not fits:
+        yield Finding("labels", loss.place, f"labels are {targets.dtype} {[*targets.shape]}, not int64 {[*shape]}")
     elif loss.for_classes:
         classes = outputs.size(1)
         wrong = targets[((targets < 0) | (targets >= classes)) & (targets != loss.options.get("ignore_index", -100))]
@@ -187,6 +197,15 @@ def check_targets(loss: Loss, batch: Any) -> Iterator[Finding]:
         if same and all(x.is_floating_point() for x in same):
             certain = not torch.equal(same[0], same[0].round())
             yield Finding("labels", "train", f"labels are {same[0].dtype}, not integers", None if certain else "check")
+
+
+def check_failed(calls: CallWatch, error: BaseException) -> Iterator[Finding]:
+    """A metric of torchmetrics that fails on a batch is given labels that no loss takes; its own message does not say so."""
+    output, labels = calls.entry and calls.entry.output, inputs_and_labels(calls.batch)[1]
+    in_metric = "torchmetrics" in "".join(traceback.format_tb(error.__traceback__))
+    if in_metric and isinstance(output, Tensor) and isinstance(labels, Tensor) and output.shape[:1] == labels.shape[:1]:
+        where = definition(calls.model, "validation_step", "training_step")
+        yield from check_targets(Loss(F.cross_entropy, output, labels, {}, where), calls.batch)
 
 
 def check_losses(calls: CallWatch, num_classes: int) -> Iterator[Finding]:

@@ -1,5 +1,6 @@
 """Batches as they come, and what loaders tell without loading any: inputs, labels, splits and order."""
 
+import math
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any
@@ -113,9 +114,8 @@ def check_splits(loaders: dict[str, Any]) -> Iterator[Finding]:
 def row_hashes(held: tuple[Tensor, ...]) -> list[int]:
     """Return a hash of the inputs of each sample: of all tensors but the last one, the labels."""
     flat = [np.ascontiguousarray(x.numpy(force=True)).reshape(len(x), -1) for x in held[:-1] or held if x[0].numel()]
-    return [
-        hash(row) for row in zip(*(x.view(f"V{x.shape[1] * x.itemsize}").ravel().tolist() for x in flat), strict=True)
-    ]
+    columns = (x.view(f"V{x.shape[1] * x.itemsize}").ravel().tolist() for x in flat)
+    return list(map(hash, zip(*columns, strict=True)))
 
 
 class Passes:
@@ -128,7 +128,8 @@ class Passes:
         self.passes += [[]] if batch_idx == 0 else []
         inputs = next((x for x in tree_leaves(batch) if isinstance(x, Tensor)), torch.zeros(0))
         if self.passes and inputs.numel() and batch_idx < NUM_BATCHES:
-            self.passes[-1].append(float(inputs.detach().double().nan_to_num().sum()))
+            total = float(inputs.detach().sum(dtype=torch.float64))
+            self.passes[-1].append(total if math.isfinite(total) else float(inputs.double().nan_to_num().sum()))
 
     def check(self, split: str) -> Iterator[Finding]:
         """Compare the last pass with the one before."""

@@ -3,17 +3,14 @@
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from copy import copy
 from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils._pytree import tree_leaves, tree_map
-from torchmetrics import Metric
-from torchmetrics.functional import classification
+from torchmetrics import Metric, functional
 
 from <<cookiecutter.package>>.engine.checks.calls import CallWatch, Entry, Loss
 from <<cookiecutter.package>>.engine.checks.data import inputs_and_labels
@@ -32,12 +29,10 @@ def updates(model: LightningModule) -> dict[str, int]:
 
 def kept(model: LightningModule) -> dict[str, int]:
     """Return a checksum of all that a checkpoint keeps, metrics and averaged models aside."""
-    aside = tuple(
-        f"{name}." for name, m in model.named_modules() if isinstance(m, torch.optim.swa_utils.AveragedModel | Metric)
-    )
-    return checksums(
-        (n, x) for n, x in model.state_dict().items() if not n.startswith(aside) and not nn.parameter.is_lazy(x)
-    )
+    apart = (torch.optim.swa_utils.AveragedModel, Metric)
+    aside = tuple(f"{name}." for name, m in model.named_modules() if isinstance(m, apart))
+    state = ((name, x) for name, x in model.state_dict().items() if not name.startswith(aside))
+    return checksums((name, x) for name, x in state if not nn.parameter.is_lazy(x))
 
 
 class Evaluation:
@@ -46,12 +41,16 @@ class Evaluation:
     Args:
         loaders: the DataLoaders that serve it.
         stage: validation or test; the sanity check is a validation.
+        state: checksums of the model when it begins.
         learnt: names in the state of the model that training changes; None if there was no training.
+        report: receives what must be said before torch fails on it.
     """
 
-    def __init__(self, trainer: Trainer, loaders: list[Any], stage: str, learnt: set[str] | None) -> None:
+    def __init__(
+        self, trainer: Trainer, loaders: Any, stage: str, state: dict[str, int], learnt: Any, report: Any
+    ) -> None:
         self.trainer, self.model, self.loaders, self.stage = trainer, trainer.lightning_module, loaders, stage
-        self.state, self.learnt, self.calls = kept(self.model), learnt, CallWatch(self.model)
+        self.state, self.learnt, self.calls = state, learnt, CallWatch(self.model, report)
         self.sizes: list[int] = []  # of the batches
         self.rows: list[tuple[Tensor, Tensor]] = []  # logits and labels
         self.losses: list[Loss] = []
@@ -94,11 +93,10 @@ class Evaluation:
             elif self.stage == "test" and "validation" in stages and name in self.updated:
                 yield Finding("stages", name, f"{name} is one object for validation and test", "check")
 
-    def unchanged(self) -> Iterator[Finding]:
+    def unchanged(self, now: dict[str, int]) -> Iterator[Finding]:
         """When it is over, and what was swapped is back: what training learns is as it was."""
         if self.trainer.global_rank:  # DistributedDataParallel hands the buffers of the first process to the others
             return
-        now = kept(self.model)
         changed = [name for name, bits in self.state.items() if now.get(name, bits) != bits]
         changed = [name for name in changed if self.learnt is None or name in self.learnt]
         if changed and not self.calls.batch_statistics:
@@ -113,8 +111,8 @@ class Evaluation:
         if not 3 <= logits.size(1) > labels.max() >= labels.min() >= 0:
             return
         where = definition(self.model, f"{self.stage}_step")
-        options = next((loss.options for loss in self.losses if loss.function is F.cross_entropy), {})
-        losses = [F.cross_entropy(x, y, **options).item() for x, y in self.rows]
+        options = next((loss.options for loss in self.losses if loss.function is nn.functional.cross_entropy), {})
+        losses = [nn.functional.cross_entropy(x, y, **options).item() for x, y in self.rows]
         by_batch = sum(losses) / len(losses)
         right = sum(loss * size for loss, size in zip(losses, self.sizes, strict=True)) / sum(self.sizes)
         for name, metric in self.trainer.callback_metrics.items():
@@ -125,10 +123,13 @@ class Evaluation:
             if abs(value - by_batch) < 1e-6 and abs(value - right) > 1e-5:
                 yield Finding("metrics", where, f"{name} is a mean over batches, which are not of one size")
             elif score:
-                function, kinds = getattr(classification, f"multiclass_{score}"), ("micro", "macro", "weighted")
-                expected = [function(logits, labels, num_classes=logits.size(1), average=kind).item() for kind in kinds]
-                if all(abs(value - other) > 1e-3 for other in expected):
-                    what = f"{name} is {value:.4f}; of all {len(labels)} samples it is {expected[0]:.4f}"
+                function, kinds = (
+                    getattr(functional.classification, f"multiclass_{score}"),
+                    ("micro", "macro", "weighted"),
+                )
+                expected = (function(logits, labels, num_classes=logits.size(1), average=kind).item() for kind in kinds)
+                if all(abs(value - (last := other)) > 1e-3 for other in expected):
+                    what = f"{name} is {value:.4f}; of all {len(labels)} samples it is {last:.4f}"
                     yield Finding("metrics", where, what)
 
     def counted(self, split: str) -> Iterator[Finding]:
@@ -144,7 +145,7 @@ class Evaluation:
 def check_eval_mode(model: LightningModule, calls: CallWatch, stage: str) -> Iterator[Finding]:
     """In a batch of evaluation nothing is dropped, no statistics of the batch are used, no gradients are kept."""
     wrong = [id(m) for m in calls.in_train if isinstance(m, NORMS + DROPOUTS) and getattr(m, "p", 1) > 0]
-    where = next((name for name, m in model.named_modules() if id(m) in wrong), "")
+    where = next((name for name, m in (model.named_modules() if wrong else ()) if id(m) in wrong), "")
     paths = [path for path, value in hidden(model) if id(value) in wrong] if wrong and not where else []
     if paths:
         what = f"{paths[0]} runs in train mode during {stage}: model.eval() does not reach it"
@@ -219,7 +220,7 @@ def undisturbed(model: LightningModule, module: nn.Module) -> Iterator[None]:
     """Switch to eval mode; afterwards modes, hooks, buffers and attributes, and what lists and dicts hold, are as before."""
     attributes = [(vars(m), dict(vars(m))) for m in {*model.modules(), *module.modules()}]
     values = [x for own, _ in attributes for x in own.values()]
-    contents = [(x, copy(x)) for x in values if isinstance(x, list | dict | set | deque)]
+    contents = [(x, x.copy()) for x in values if isinstance(x, (list, deque, dict, set))]
     clones = [(x, x.clone()) for x in (*values, *model.buffers(), *module.buffers()) if isinstance(x, Tensor)]
     model.eval()
     module.eval()
@@ -230,6 +231,6 @@ def undisturbed(model: LightningModule, module: nn.Module) -> Iterator[None]:
     finally:
         for own, before in [*attributes, *contents]:
             own.clear()
-            own.extend(before) if isinstance(own, list | deque) else own.update(before)
+            own.extend(before) if isinstance(own, (list, deque)) else own.update(before)
         with torch.no_grad():
             _ = [tensor.copy_(value) for tensor, value in clones]

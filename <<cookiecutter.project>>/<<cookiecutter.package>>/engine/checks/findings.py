@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -128,6 +129,7 @@ class Findings:
         return f"{finding.name}.".startswith(tuple(names))
 
 
+@cache
 def source_file(kind: type) -> str:
     """Return the file that a class is written in, or an empty string."""
     return getattr(sys.modules.get(kind.__module__), "__file__", None) or ""

@@ -20,6 +20,7 @@ from .steps import StepWatch
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+PLAIN = {bool, int, float, str, type(None)}
 OF_LIBRARIES = {*vars(LightningModule()), *vars(nn.Module())}  # attributes that are not the owner's
 
 # The attribute that holds the length of a scheduler of torch, named as its argument.
@@ -87,7 +88,7 @@ def hidden(model: nn.Module) -> Iterator[tuple[str, Any]]:
     for name, module in model.named_modules():
         owned = [kind for kind in type(module).__mro__ if is_owners(source_file(kind))]
         for attribute, value in [*vars(module).items(), *(item for kind in owned for item in vars(kind).items())]:
-            if attribute not in OF_LIBRARIES and not attribute.startswith("__"):
+            if attribute not in OF_LIBRARIES and type(value) not in PLAIN and not attribute.startswith("__"):
                 yield from values_in(value, f"{name}.{attribute}".lstrip("."))
 
 
@@ -99,8 +100,8 @@ def values_in(value: Any, path: str, depth: int = 5) -> Iterator[tuple[str, Any]
             inside = f"{path}.{name}".rstrip(".") if m.training else ""
             yield inside, m
             yield from ((inside and f"{inside}.{key}", p) for key, p in m.named_parameters(recurse=False))
-    elif depth:
-        items: Any = enumerate(value) if isinstance(value, list | tuple | set | frozenset | deque) else ()
+    elif depth and type(value) not in PLAIN:
+        items: Any = enumerate(value) if isinstance(value, (list, tuple, set, frozenset, deque)) else ()
         if isinstance(value, dict):
             items = value.items()
         elif isinstance(value, partial):
@@ -116,9 +117,9 @@ def values_in(value: Any, path: str, depth: int = 5) -> Iterator[tuple[str, Any]
 
 def check_train_mode(watch: StepWatch, calls: CallWatch) -> Iterator[Finding]:
     """What trains runs in train mode in each batch; an attack on the inputs may run in eval mode before."""
-    model, trained = watch.model, watch.received & watch.held()
-    for name, m in model.named_modules():
-        if not isinstance(m, NORMS + DROPOUTS) or m not in calls.in_eval - calls.in_train or getattr(m, "p", 1) == 0:
+    model, trained, idle = watch.model, watch.received & watch.held(), calls.in_eval - calls.in_train
+    for name, m in model.named_modules() if idle else ():
+        if not isinstance(m, NORMS + DROPOUTS) or m not in idle or getattr(m, "p", 1) == 0:
             continue
         outer = name
         while outer and not model.get_submodule(outer.rpartition(".")[0]).training:

@@ -3,10 +3,10 @@
 The history of a gradient lies on the gradient itself: whoever drops the gradient, by whatever call, drops it too.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from <<cookiecutter.package>>.engine.checks.findings import Finding, calls_of, d
 
 HOOKS = ("optimizer_zero_grad", "optimizer_step", "on_before_zero_grad", "on_after_backward", "backward")
 HOOKS += ("on_before_optimizer_step", "configure_gradient_clipping", "training_step")
+BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by size in bytes
 CLOSURE = "call optimizer.step(closure=optimizer_closure) once: it is zero_grad, training_step and backward"
 
 
@@ -71,28 +72,29 @@ class StepWatch:
         """Count a batch, and hook parameters that are new or trained since."""
         self.batch += 1
         self.stepping.clear()
-        self.names = {id(p): name for name, p in self.model.named_parameters()}
-        for p in [*self.model.parameters(), *(p for record in self.records for p in record.members)]:
+        named = list(self.model.named_parameters())
+        self.names = {id(p): name for name, p in named}
+        for p in [*(p for _, p in named), *(p for record in self.records for p in record.members)]:
             if p.requires_grad and not torch.nn.parameter.is_lazy(p) and id(p) not in self.hooked:
                 self.hooked[id(p)] = p
-                self.handles.append(p.register_hook(partial(self.before_gradient, p)))
+                self.handles.append(p.register_hook(lambda grad, p=p: self.before_gradient(p)))
                 self.handles.append(p.register_post_accumulate_grad_hook(self.after_gradient))
 
     def stop(self) -> None:
         while self.handles:
             self.handles.pop().remove()
 
-    def before_gradient(self, p: Tensor, grad: Tensor) -> None:
-        if p.grad is not None and not values(p.grad).any():  # zeroed in place
+    def before_gradient(self, p: Tensor) -> None:
+        if p.grad is not None and not size(p.grad):  # zeroed in place
             history(p.grad).clear()
 
     def after_gradient(self, p: Tensor) -> None:
         self.received.add(id(p))
         if p.grad is None:  # a hook of the owner's has used it
             self.taught.add(id(p))
-        elif not bool(values(p.grad).isfinite().all()):
+        elif math.isnan(norm := size(p.grad)):
             self.overflown.add(self.backward)
-        elif bool(values(p.grad).any()):
+        elif norm:
             self.taught.add(id(p))
             self.arrived[id(p)].append(Arrival(self.backward, self.batch))
             history(p.grad).append(self.arrived[id(p)][-1])
@@ -106,9 +108,10 @@ class StepWatch:
         if self.stepping or (record is new and not mine.keys() & self.names.keys()):
             return  # inside another one, or of another model
         self.records += [record] if record is new else []
-        grads = [p.grad for p in mine.values() if p.grad is not None and bool(values(p.grad).any())]
-        has_nan = (self.names.get(key, "a weight") for key, p in mine.items() if p.grad is not None and p.isnan().any())
-        self.spoilt = self.spoilt or next(has_nan, "")
+        held = [(p, p.grad) for p in mine.values() if p.grad is not None]
+        grads = [grad for _, grad in held if size(grad)]
+        spoilt = (p for p, _ in held if torch.linalg.vector_norm(p.detach()).isnan())
+        self.spoilt = self.spoilt or next((self.names.get(id(p), "a weight") for p in spoilt), "")
         if self.backward not in self.overflown:
             self.by_hand |= not all(map(history, grads))
             if all(map(history, grads)):
@@ -157,24 +160,23 @@ def history(grad: Tensor) -> list[Arrival]:
     return vars(grad).setdefault("history", [])
 
 
-def values(grad: Tensor) -> Tensor:
-    return grad.coalesce().values() if grad.is_sparse else grad
+def size(grad: Tensor) -> float:
+    """Return the norm: 0 for zeros alone, NaN with one number that is not finite. Ten times as fast as asking for those."""
+    values = grad.coalesce().values() if grad.is_sparse else grad
+    norm = float(torch.linalg.vector_norm(values))
+    if 0 < norm < math.inf:
+        return norm
+    return float(values.any()) if values.isfinite().all() else math.nan
 
 
 def checksums(tensors: Any) -> dict[str, int]:
     """Return, by name, the sum of the bits of each tensor: another one after nearly any change."""
     sums = {}
     for name, tensor in tensors:
-        sums[name] = 0
-        if (
-            not torch.nn.parameter.is_lazy(tensor)
-            and tensor.layout == torch.strided
-            and tensor.numel()
-            and not tensor.is_meta
-        ):
+        sums[name], is_lazy = 0, torch.nn.parameter.is_lazy(tensor)
+        if not is_lazy and tensor.layout == torch.strided and tensor.numel() and not tensor.is_meta:
             tensor = torch.view_as_real(tensor.detach()) if tensor.is_complex() else tensor.detach()
-            bits = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
-            sums[name] = int(tensor.view(bits).sum(dtype=torch.int64))
+            sums[name] = int(tensor.view(BITS[tensor.element_size()]).sum(dtype=torch.int64))
     return sums
 
 

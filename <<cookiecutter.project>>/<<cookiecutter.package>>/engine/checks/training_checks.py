@@ -5,7 +5,6 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
-from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
@@ -15,7 +14,7 @@ from <<cookiecutter.package>>.engine.checks.findings import Finding, Findings, d
 ENOUGH = 3  # steps of each optimizer to judge by
 PATIENCE = 20  # batches to wait for a gradient that has not come yet
 GIVE_UP = 100  # batches to wait for the first steps
-BATCHES = ("on_train_batch_start", "on_train_batch_end")
+BATCHES = ("on_train_batch_start", "on_before_optimizer_step", "on_train_batch_end")
 SPLITS = {"validation": "val", "test": "test"}
 
 
@@ -51,7 +50,7 @@ class TrainingChecks(Callback):
         if self.findings.answer == "skip" or not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
             self.detach(*(hook for hook in vars(TrainingChecks) if hook.startswith("on_")))
         elif stage == "fit":
-            self.findings.may_stop = True
+            self.findings.may_stop, self.max_epochs = True, trainer.max_epochs  # SWA adds one more, without steps
             self.num_classes = getattr(trainer.datamodule, "num_classes", None) or 0
             self.report([*model.check_called(pl_module), *model.check_empty(pl_module)], "called")
 
@@ -76,8 +75,8 @@ class TrainingChecks(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         self.end_evaluation(trainer, pl_module)
         self.passes["train"].see(batch, batch_idx)
-        is_second = trainer.current_epoch > self.first_epoch and batch_idx == 0
-        if is_second and not pl_module.automatic_optimization:
+        is_second = self.first_epoch < trainer.current_epoch != self.max_epochs and batch_idx == 0
+        if is_second and not pl_module.automatic_optimization and trainer.max_epochs == self.max_epochs:
             self.report(model.check_stepped(trainer, self.rates), "schedule")
         if self.steps is not None:
             self.judge(trainer, pl_module)
@@ -98,6 +97,10 @@ class TrainingChecks(Callback):
             if self.steps.batch <= ENOUGH:
                 self.report(model.check_registered(self.steps, losses, self.at_start), "registered", "loss")
 
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
+        if self.calls is not None and pl_module.automatic_optimization:  # only the optimizer calls functions now
+            self.calls.stop_functions()
+
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any) -> None:
         watch, told = self.steps, self.calls
         if watch is None or told is None:
@@ -111,7 +114,7 @@ class TrainingChecks(Callback):
             self.report(model.check_frozen(watch, told))
         if watch.batch == 1 and trainer.current_epoch == self.first_epoch:
             self.report(data.check_inputs(told.inputs, told.batch, "train"), "inputs")
-            self.report(model.check_schedules(trainer), "schedule")
+            self.report(model.check_schedules(trainer) if trainer.max_epochs == self.max_epochs else (), "schedule")
             self.report(evaluation.check_trial(trainer, pl_module, told), "independent")
 
     def judge(self, trainer: Trainer, pl_module: LightningModule, *, ended: bool = False) -> None:
@@ -145,17 +148,24 @@ class TrainingChecks(Callback):
         self.calls = self.steps = self.evaluation = None
         self.detach(*BATCHES)
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        watch = self.calls if self.evaluation is None else self.evaluation.calls
+        found = list(calls.check_failed(watch, exception)) if watch is not None and watch.handles else []
+        self.stop()
+        self.report(found)
+
     def start_evaluation(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.end_evaluation(trainer, pl_module)
         if "on_train_batch_start" in vars(self):  # detached: training may go on before the epoch ends
             self.on_train_batch_start = self.end_evaluation_within_epoch
         held = {id(p) for optimizer in trainer.optimizers for group in optimizer.param_groups for p in group["params"]}
+        state = evaluation.kept(pl_module)
         if held or self.learnt:
             self.learnt = (self.learnt or set()) | {n for n, p in pl_module.named_parameters() if id(p) in held}
-            self.learnt |= {n for n, bits in evaluation.kept(pl_module).items() if self.state.get(n, bits) != bits}
+            self.learnt |= {n for n, bits in state.items() if self.state.get(n, bits) != bits}
         loaders = data.loaders_of(trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders)
         stage = "test" if trainer.testing else "validation"
-        self.evaluation = evaluation.Evaluation(trainer, loaders, stage, self.learnt)
+        self.evaluation = evaluation.Evaluation(trainer, loaders, stage, state, self.learnt, self.report)
 
     def start_evaluation_batch(self, *args: Any, **kwargs: Any) -> None:
         if self.evaluation is not None:
@@ -182,7 +192,8 @@ class TrainingChecks(Callback):
         done, self.evaluation = self.evaluation, None
         if done is None or not done.sizes:
             return
-        self.report(done.unchanged(), "unchanged")
+        state = evaluation.kept(pl_module)
+        self.report(done.unchanged(state), "unchanged")
         if trainer.sanity_checking:
             self.updated["the sanity check"] = {n for n, count in evaluation.updates(pl_module).items() if count}
             return
@@ -192,13 +203,12 @@ class TrainingChecks(Callback):
         if not trainer.overfit_batches:
             found = list(data.check_samplers(done.loaders, split)) or self.passes[split].check(split)
             self.report([*found, *done.counted(split)])
-        self.updated[done.stage], self.state = done.updated, evaluation.kept(pl_module)
+        self.updated[done.stage], self.state = done.updated, state
         self.updated.pop("the sanity check", None)
         self.num_evaluations[done.stage] += 1
         if self.num_evaluations[done.stage] == 2:
             self.detach(*(hook for hook in vars(TrainingChecks) if f"on_{done.stage}" in hook))
 
-    on_exception = stop
     on_sanity_check_end = on_train_epoch_end = teardown = end_evaluation
     on_validation_start = on_test_start = start_evaluation
     on_validation_batch_start = on_test_batch_start = start_evaluation_batch
@@ -208,6 +218,5 @@ class TrainingChecks(Callback):
 
 def test_loader(trainer: Trainer) -> Any:
     """Ask for the test loader before training, to compare its samples: nobody has lost an hour yet."""
-    source = trainer.datamodule
-    with isolate_rng(), suppress(Exception):  # it may need what only a test sets up
-        return source.test_dataloader() if source and is_overridden("test_dataloader", source) else None
+    with isolate_rng(), suppress(Exception):  # there may be none, or it needs what only a test sets up
+        return trainer.datamodule.test_dataloader()

@@ -18,7 +18,7 @@ from <<cookiecutter.package>>.engine.checks.training_checks import TrainingCheck
 from <<cookiecutter.package>>.engine.console import be_quiet, say
 from <<cookiecutter.package>>.engine.doctor import passes, training
 from <<cookiecutter.package>>.engine.doctor.report import NotApplicable, Report
-from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.errors import ConfigError, RuleBroken
 from <<cookiecutter.package>>.engine.machine import set_machine
 from <<cookiecutter.package>>.engine.results import best_checkpoint
 from <<cookiecutter.package>>.engine.survival.checkpoints import load_weights
@@ -40,8 +40,10 @@ def examine(cfg: DictConfig) -> bool:
         with open_run(cfg):
             try:
                 look(cfg, checks, report)
-            except Exception:
+            except Exception as error:
                 say("\n\n".join(map(str, report.findings.found)))
+                if ("labels", "wrong") in [(finding.rule, finding.verdict) for finding in report.findings.found]:
+                    raise RuleBroken(f"the labels are wrong, and then {type(error).__name__}: {error}") from error
                 raise
     say(str(report))
     return report.write(Path("doctor.json"))
