@@ -145,7 +145,7 @@ def test_rows_of_another_table_are_encoded_as_those_of_training(compose_config, 
 
 def test_data_of_other_classes_are_refused(digits, score, photos):
     _, folder = photos
-    with pytest.raises(ConfigError, match="data has 3 classes, but the model was trained for 10"):
+    with pytest.raises(ConfigError, match="data has num_classes 3, but the model was trained for 10"):
         score(digits, "+data=image_folder", f"data.root='{folder / 'images'}'", f"data.cache_dir='{folder / 'cache'}'")
 
 

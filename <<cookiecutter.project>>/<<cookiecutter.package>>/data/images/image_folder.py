@@ -76,7 +76,7 @@ class ImageFolder(ImageData):
         fractions = {k: f for k, f in (("val", val_fraction), ("test", test_fraction)) if k not in given}
         splits = share_out(
             given, labels, class_names, fractions, split_seed
-        )  # what is wrong is said before all is decoded
+        )  # says what is wrong before all is decoded
         reading = {"size": size, "channels": channels, "white": white_value}
         store = ImageCache(Path(cache_dir).expanduser(), folder, files, keep_pixels=cache, **reading)
         if store.unreadable:
@@ -92,7 +92,7 @@ class ImageFolder(ImageData):
             dataset = CachedImages(store.pixels_path, store.shape, targets)
         else:
             dataset = DecodedImages(folder, files, targets, store.read)
-        self.is_held, self.input_shape = cache, (channels, size, size)
+        self.images, self.is_held, self.input_shape = dataset, cache, (channels, size, size)
         self.num_classes, self.class_names = len(class_names), tuple(class_names)
         super().__init__(
             {name: Subset(dataset, torch.from_numpy(places)) for name, places in splits.items()},  # type: ignore[arg-type]
@@ -100,6 +100,14 @@ class ImageFolder(ImageData):
             **statistics,
             **images,
         )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Number the classes as for the model of a checkpoint, when the folder is another one."""
+        known = state_dict["class_names"]
+        if unknown := [repr(name) for name in self.class_names if name not in known]:
+            raise ConfigError(f"data.root has classes that the model does not know: {some(unknown)}. It knows {known}")
+        self.images.targets = torch.tensor([known.index(name) for name in self.class_names])[self.images.targets]
+        self.class_names, self.num_classes = tuple(known), len(known)
 
 
 class CachedImages(Dataset[tuple[Tensor, Tensor]]):

@@ -96,7 +96,12 @@ def restore_data(data: LightningDataModule, checkpoint: dict[str, Any]) -> None:
     if state:
         data.load_state_dict(state)
     hyperparameters = checkpoint.get("hyper_parameters", {})
-    for key, known in {"num_classes": hyperparameters.get("num_classes"), "class_names": state.get("class_names")}.items():
+    for key, known in {
+        "num_classes": hyperparameters.get("num_classes"),
+        "class_names": state.get("class_names"),
+    }.items():
         found = getattr(data, key, None)
         if known and found and known not in (found, list(found) if key == "class_names" else found):
-            raise ConfigError(f"data has {key} {found}, but the model was trained for {known}: score it on data with the same")
+            raise ConfigError(
+                f"data has {key} {found}, but the model was trained for {known}: score it on data with the same"
+            )
