@@ -113,7 +113,7 @@ MISTAKES = {
     "data.num_workers=-1": "data.num_workers must be at least 0, got -1",
     "data.batch_size=0": "data.batch_size must be at least 1, got 0",
     "checkpoint=missing.ckpt": "checkpoint=missing.ckpt does not exist",
-    "trainer.precision=7": "Precision 7 is invalid",
+    "trainer.precision=7": "trainer.precision must be 64, 32, 16",
     "trainer.accelerator=quantum": "accelerator='quantum'",
     "optimizer.lr=-1": "Invalid learning rate: -1",
     "seed=-1": "seed must be a whole number",

@@ -16,6 +16,8 @@ from my_project.engine.survival.run_folder import Run
 from my_project.engine.targets import find
 from omegaconf import OmegaConf
 
+CPU = ["trainer.accelerator=cpu"]
+
 
 @pytest.fixture(scope="module")
 def run(compose_config):
@@ -158,7 +160,7 @@ def test_a_run_that_cannot_start_leaves_everything_as_it_was(compose_config):
     cfg = compose_config("name=kept", "trainer=debug", "test=false")
     train(cfg)
     before = summary_of(cfg)
-    with pytest.raises(ConfigError, match="Precision 7 is invalid"):
+    with pytest.raises(ConfigError, match=r"trainer.precision must be 64, 32, .* got 7"):
         train(compose_config("name=kept", "overwrite=true", "trainer.precision=7"))
     assert summary_of(cfg) == before
     assert [path.name for path in Path(cfg.runs_dir).glob("kept*")] == ["kept"]
@@ -180,3 +182,38 @@ def test_an_error_in_the_model_keeps_its_type_and_marks_the_run_as_failed(compos
     with pytest.raises(ZeroDivisionError):
         train(cfg)
     assert summary_of(cfg)["status"] == "failed"
+
+
+def test_metrics_of_many_numbers_are_kept_in_the_summary_of_the_split_they_were_measured_on(compose_config):
+    block = "{_target_:torchmetrics.classification."
+    metrics = [
+        f"+metrics.matrix={block}MulticlassConfusionMatrix}}",
+        f"+metrics.roc={block}MulticlassROC,thresholds:5}}",
+    ]
+    cfg = compose_config(
+        *CPU, "trainer.max_epochs=1", *metrics, f"+metrics.each={block}MulticlassAccuracy,average:none}}"
+    )
+    train(cfg)
+    found = summary_of(cfg)["metrics"]
+    matrix = torch.tensor(found["test/matrix"]["value"])
+    assert (matrix.sum().item(), found["test/matrix"]["num_samples"]) == (360, 360)
+    assert (matrix.diag() / matrix.sum(1)).tolist() == pytest.approx(found["test/each"]["value"])
+    assert matrix.diag().sum().item() / 360 == pytest.approx(found["test/accuracy"]["value"])
+    assert len(found["test/roc"]["value"]) == 3  # false positives, true positives, thresholds
+    assert not {"val/matrix", "val/each"} & found.keys()  # of the last epoch, not of the best
+
+
+def test_a_new_run_begins_with_weights_and_optimizer_of_a_checkpoint(compose_config):
+    first = compose_config(*CPU, "trainer.max_epochs=1", "test=false")
+    train(first)
+    path = Path(first.run_dir) / "checkpoints" / "last.ckpt"
+    start = torch.load(path, weights_only=True)["optimizer_states"][0]["state"]
+    steps = {}
+    for optimizer_state in (True, False):
+        limits = ["trainer.max_epochs=1", "+trainer.limit_train_batches=1", "test=false", "optimizer.lr=0.003"]
+        cfg = compose_config(*CPU, *limits, f"checkpoint={path}", f"optimizer_state={optimizer_state}")
+        train(cfg)
+        last = torch.load(Path(cfg.run_dir) / "checkpoints" / "last.ckpt", weights_only=True)["optimizer_states"][0]
+        steps[optimizer_state] = last["state"][0]["step"].item()
+        assert last["param_groups"][0]["max_lr"] == pytest.approx(0.003)
+    assert steps == {True: start[0]["step"].item() + 1, False: 1}

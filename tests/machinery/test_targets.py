@@ -48,7 +48,7 @@ def check(cfg):
         ("data.val_fraction=half", "data.val_fraction must be float, got 'half'"),
         ("runs_dir=", "runs_dir must be str, got ''"),
         ("overwrite=maybe", "overwrite must be bool, got 'maybe'"),
-        ("name=1e3", r"name must be str \| None, got 1000.0"),
+        ("name=1e3", "name must be str or null, got 1000.0"),
         ("data.batch_size=1.5", "data.batch_size must be int, got 1.5"),
         ("data=table data.drop=age", r"data.drop must be a list, as data.drop=\[age\]$"),
         ("data=table data.categorical=3", r"data.categorical must be a list, as data.categorical=\[3\]$"),

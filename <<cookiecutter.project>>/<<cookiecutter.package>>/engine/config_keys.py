@@ -13,7 +13,14 @@ from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.targets import fits, mismatch
 
 # The keys of train.yaml and evaluate.yaml that are one value. Whatever else you write goes under `own`, for ${own.x}.
-VALUES = {"name": str | None, "seed": int | None, "test": bool, "checkpoint": str | None, "threads": int | None}
+VALUES = {
+    "name": str | None,
+    "seed": int | None,
+    "test": bool,
+    "checkpoint": str | None,
+    "optimizer_state": bool,
+    "threads": int | None,
+}
 VALUES |= {"matmul_precision": Literal["highest", "high", "medium"], "monitor": str | None}
 VALUES |= {
     "mode": Literal["auto", "min", "max"],
@@ -49,6 +56,8 @@ def check_config(cfg: DictConfig) -> None:
         check_map(key, plain.get(key), plain, of_blocks=key in MAPS)
     if not re.fullmatch(r"\w[\w.-]*", plain.get("name") or "unnamed"):
         raise ConfigError(f"name must be one folder of letters, digits, '_', '-' and '.', got {plain['name']!r}")
+    if plain.get("optimizer_state") and not plain["checkpoint"]:
+        raise ConfigError("optimizer_state=true needs checkpoint=, the file that holds it")
     check_files(plain)
 
 

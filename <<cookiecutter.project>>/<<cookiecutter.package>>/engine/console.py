@@ -44,7 +44,9 @@ def print_result(metrics: dict[str, dict[str, Any]]) -> None:
     """Print each metric with the number of samples behind it."""
     print(f"\n{'metric':<16}{'value':>8}{'samples':>10}")
     for name, metric in metrics.items():
-        print(f"{name:<16}{float(metric['value']):>8.4f}{metric['num_samples'] or '?':>10}")
+        value = metric["value"]
+        shown = f"{float(value):.4f}" if isinstance(value, int | float | str) else "many"  # summary.json has them
+        print(f"{name:<16}{shown:>8}{metric['num_samples'] or '?':>10}")
 
 
 @rank_zero_only

@@ -49,6 +49,8 @@ def best_checkpoint(trainer: Trainer, which: str = "best") -> tuple[str | None, 
 def split_metrics(trainer: Trainer, split: str) -> dict[str, dict[str, Any]]:
     """Return the `value` of each metric last measured on a split, and the `num_samples` behind it."""
     values = {name: value.item() for name, value in trainer.callback_metrics.items() if value.numel() == 1}
+    many = getattr(trainer.lightning_module, "of_many_numbers", {})
+    values |= {name: value for name, value in many.items() if name.startswith(f"{split}/")}
     counts = {name: int(values.pop(name)) for name in list(values) if name.endswith("/num_samples")}
     num_samples = counts.get(f"{split}/num_samples")
     return {name: {"value": value, "num_samples": num_samples} for name, value in values.items()}

@@ -46,15 +46,17 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
         say(f"continues {run.path} from {run.checkpoint.name}")
     elif run.summary:
         say(f"{run.path} has no checkpoint: it starts again from the beginning")
+    state = []
     if cfg.checkpoint is not None and not run.checkpoint:
-        checkpoints.load_weights(model, cfg.checkpoint)
+        start = checkpoints.load_weights(model, cfg.checkpoint)
+        state = [checkpoints.OptimizerState(start)] * cfg.optimizer_state
     ids = run.summary.get("logger_ids", {})  # run_id of MLflow, id of Weights & Biases
     blocks = {name: block for name, block in cfg.logger.items() if block}
     loggers = {name: build(block, run_id=ids.get(name), id=ids.get(name)) for name, block in blocks.items()}
     callbacks = OmegaConf.merge(cfg, {"mode": better(model, cfg.monitor, cfg.mode)}).callbacks
     trainer = build(
         cfg.trainer,
-        callbacks=[build(block) for block in callbacks.values() if block],
+        callbacks=[build(block) for block in callbacks.values() if block] + state,
         logger=list(loggers.values()),
         enable_checkpointing=bool(cfg.callbacks.get("checkpoint")),
         enable_progress_bar=bool(cfg.callbacks.get("progress")),

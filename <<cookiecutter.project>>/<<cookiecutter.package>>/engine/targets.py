@@ -107,9 +107,17 @@ def mismatch(key: str, value: Any, annotation: Any) -> str:
     """Return what a value must be by its annotation, and what it is."""
     if any((get_origin(kind) or kind) in LISTS for kind in (annotation, *get_args(annotation))):
         return f"{key} must be a list, as {key}=[{'' if value is None else value}]"
-    choices = [str(choice) for choice in get_args(annotation)] if get_origin(annotation) is Literal else []
-    wanted = " or ".join([", ".join(choices[:-1]), choices[-1]]) if choices else inspect.formatannotation(annotation)
-    return f"{key} must be {wanted}, got {value!r}"
+    *others, last = dict.fromkeys(kinds(annotation))
+    return f"{key} must be {', '.join(others)}{' or ' * bool(others)}{last}, got {value!r}"
+
+
+def kinds(annotation: Any) -> list[str]:
+    """Return the types, or the values of a Literal, that an annotation allows."""
+    if get_origin(annotation) in (Union, UnionType):
+        return [kind for member in get_args(annotation) for kind in kinds(member)]
+    if get_origin(annotation) is Literal:
+        return [str(choice) for choice in get_args(annotation)]
+    return ["null" if annotation is NoneType else inspect.formatannotation(annotation)]
 
 
 def did_you_mean(name: str, known: Any) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from lightning import LightningModule
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torchmetrics import Metric, MetricCollection
@@ -51,6 +52,9 @@ class Supervised(LightningModule):
         offered = {"validate_args": False} | {k: v for k, v in self.hparams.items() if k == "num_classes"}
         measures = {name: build(block, **offered) for name, block in (metrics or {}).items()}
         # Without groups: torchmetrics joins metrics whose states are equal after one batch, and then counts wrong.
+        self.of_many_numbers: dict[
+            str, Any
+        ] = {}  # the last value of each such metric: a confusion matrix, one of each class
         self.val_metrics = MetricCollection(measures, prefix="val/", compute_groups=False)
         self.test_metrics = self.val_metrics.clone(prefix="test/")
 
@@ -109,9 +113,15 @@ class Supervised(LightningModule):
         return self(batch) if isinstance(batch, Tensor) else self(*batch[:num_inputs])
 
     def log_split(self, split: str, loss: MeanLoss, metrics: MetricCollection) -> None:
-        """Log the metrics of a whole split and the number of samples behind them."""
+        """Log the metrics of a whole split and the number of samples behind them; keep those of many numbers aside."""
         self.log(f"{split}/loss", loss)
-        self.log_dict(metrics)
+        for name, metric in metrics.items():
+            value = metric.compute()  # kept by the metric: Lightning does not compute it again
+            if isinstance(value, Tensor) and value.numel() == 1:
+                self.log(name, metric)
+            else:
+                self.of_many_numbers[name] = apply_to_collection(value, Tensor, Tensor.tolist)
+                metric.reset()
         self.log(f"{split}/num_samples", loss.num_samples.float(), reduce_fx="sum", sync_dist=True, logger=False)
 
     def parameter_groups(self) -> Iterable[Any]:

@@ -6,7 +6,7 @@ from typing import Any
 from zipfile import ZipFile
 
 import torch
-from lightning import LightningDataModule, LightningModule
+from lightning import Callback, LightningDataModule, LightningModule, Trainer
 
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
@@ -88,6 +88,24 @@ def check_best(checkpoint: dict[str, Any], path: str | Path, summary: dict[str, 
     if step is not None and (checkpoint.get("global_step") != step or not any(score in known for score in scores)):
         found = f"step {checkpoint.get('global_step')}, score {', '.join(map(str, scores))}"
         raise ConfigError(f"{path} ({found}) is older than the best of the run (step {step}), or another's. {USE_LAST}")
+
+
+class OptimizerState(Callback):
+    """Begin training with the state that an optimizer had in a checkpoint, such as its moments; its `lr` is the config's."""
+
+    def __init__(self, checkpoint: dict[str, Any]) -> None:
+        self.states = checkpoint.get("optimizer_states", [])
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if len(self.states) != len(trainer.optimizers):
+            raise ConfigError(
+                f"optimizer_state: the checkpoint has {len(self.states)} optimizers, not {len(trainer.optimizers)}"
+            )
+        for optimizer, state in zip(trainer.optimizers, self.states, strict=True):
+            try:
+                optimizer.load_state_dict(state | {"param_groups": optimizer.state_dict()["param_groups"]})
+            except (ValueError, KeyError) as error:
+                raise ConfigError(f"optimizer_state: the checkpoint is of another optimizer: {error}") from error
 
 
 def restore_data(data: LightningDataModule, checkpoint: dict[str, Any]) -> None:
