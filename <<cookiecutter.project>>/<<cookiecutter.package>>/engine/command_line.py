@@ -11,6 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from <<cookiecutter.package>>.engine.errors import ConfigError, TrainingError
+from <<cookiecutter.package>>.engine.output import guard_output
 
 Job = Callable[[DictConfig], Any]
 
@@ -25,6 +26,7 @@ def errors_in_one_line(job: Job) -> Job:
 
     @functools.wraps(job)
     def run(cfg: DictConfig) -> Any:
+        guard_output()
         if "torch" not in sys.modules and "LOCAL_RANK" not in os.environ:
             print("loading torch ...", flush=True)
         try:

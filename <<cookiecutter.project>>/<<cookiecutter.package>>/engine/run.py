@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from lightning import LightningDataModule
-from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
 from <<cookiecutter.package>>.engine.build import build, build_model
@@ -18,6 +17,7 @@ from <<cookiecutter.package>>.engine.survival import checkpoints
 from <<cookiecutter.package>>.engine.survival.loops import use_step_callbacks
 from <<cookiecutter.package>>.engine.survival.run_folder import Run, load_run, open_run
 from <<cookiecutter.package>>.engine.targets import check_blocks, check_values
+from <<cookiecutter.package>>.engine.tracking import begin, tracked
 
 
 def train(cfg: DictConfig) -> float | None:
@@ -49,8 +49,9 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
         checkpoints.load_weights(model, cfg.checkpoint)
     ids = run.summary.get("logger_ids", {})  # run_id of MLflow, id of Weights & Biases
     blocks = {name: block for name, block in cfg.logger.items() if block}
-    loggers = {name: build(block, run_id=ids.get(name), id=ids.get(name)) for name, block in blocks.items()}
-    trainer = build(
+    built = {name: build(block, run_id=ids.get(name), id=ids.get(name)) for name, block in blocks.items()}
+    loggers = {name: tracked(name, logger) for name, logger in built.items()}
+    trainer = run.trainer = build(
         cfg.trainer,
         callbacks=[build(block) for block in cfg.callbacks.values() if block],
         logger=list(loggers.values()),
@@ -62,7 +63,7 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
     checkpoints.check_hyperparameters(model=model, data=data)
     sha256 = getattr(data, "split_sha256", None)
     run.start(cfg, versions=versions(), threads=torch.get_num_threads(), git=git_state(), split_sha256=sha256)
-    run.record(logger_ids=logger_ids(loggers))
+    run.record(logger_ids=begin(loggers))
 
     trainer.fit(model, datamodule=data, ckpt_path=run.checkpoint)
     best, metrics = best_checkpoint(trainer)
@@ -74,14 +75,6 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
         metrics |= split_metrics(trainer, "test")
     checks = [outcome for callback in trainer.callbacks for outcome in getattr(callback, "outcomes", [])]
     run.record(metrics=metrics, checkpoint=best and f"checkpoints/{Path(best).name}", checks=checks)
-
-
-def logger_ids(loggers: dict[str, Logger]) -> dict[str, str]:
-    """Begin the runs of the loggers and return the names that a service has given them, for a later start to continue."""
-    for logger in loggers.values():
-        _ = getattr(logger, "experiment", None)  # begins it: Lightning would do so later
-    ids = {name: logger.version for name, logger in loggers.items()}
-    return {name: version for name, version in ids.items() if isinstance(version, str) and version}
 
 
 def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:

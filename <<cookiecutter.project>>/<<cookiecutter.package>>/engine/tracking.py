@@ -1,0 +1,136 @@
+"""Tracking servers beside metrics.csv: one that is away, or goes down, costs a warning and not the run."""
+
+import re
+import time
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+from lightning.fabric.loggers.logger import _DummyExperiment
+from lightning.pytorch.loggers import Logger
+
+from <<cookiecutter.package>>.engine.console import warn
+from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.metrics_csv import MetricsCSV
+
+PATIENCE = 10  # seconds for which a run waits for a server
+CALLS = ("log_metrics", "log_hyperparams", "log_graph", "save", "after_save_checkpoint")
+
+
+class Tracker:
+    """Stands for a logger; a thread makes the calls one after the other, so that no step waits for them.
+
+    The first that fails ends the logging. A server that does not answer in time gets them when it answers again.
+
+    Args:
+        name: its name in the config.
+        logger: the logger.
+    """
+
+    def __init__(self, name: str, logger: Logger) -> None:
+        self._name, self._logger = name, logger
+        self._calls: SimpleQueue[partial[Any]] | None = None
+        self._sent = self._done = 0
+        self._waits_since = 0.0  # when the call that is being made has begun
+        self._begun = self._warned = False
+        self._error: Exception | None = None
+
+    @property
+    def __class__(self) -> type:  # for `isinstance(logger, WandbLogger)`
+        return type(self._logger)
+
+    def __reduce__(self) -> tuple[Any, ...]:  # into a process of its own
+        return Tracker, (self._name, self._logger)
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._logger, name)
+        return partial(self._send, value) if name in CALLS else value
+
+    @property
+    def experiment(self) -> Any:
+        """What the functions of the service are called on; while there is no server, one that does nothing."""
+        return self._logger.experiment if self._begun and self._error is None else _DummyExperiment()
+
+    @property
+    def version(self) -> Any:
+        return self._logger.version if self._begun else None
+
+    def begin(self) -> None:
+        """Begin the run at the service.
+
+        Raises:
+            ConfigError: it refuses: there is no key or no account, or a value is wrong.
+        """
+        self._send(self._begin)
+        self._wait()
+        if self._error is not None and not is_away(self._error):
+            raise ConfigError(f"logger.{self._name} cannot begin: {brief(self._error)}")
+
+    def _begin(self) -> None:
+        _ = getattr(self._logger, "experiment", None)
+        self._begun = True
+
+    def finalize(self, status: str) -> None:
+        self._send(self._logger.finalize, status)
+        self._wait()
+
+    def _send(self, call: Any, *args: Any, **kwargs: Any) -> None:
+        if self._calls is None:
+            self._calls = SimpleQueue()
+            Thread(target=self._work, args=(self._calls,), daemon=True).start()
+        if self._done < self._sent and time.monotonic() - self._waits_since > PATIENCE:
+            self._warn(f"has not answered for {PATIENCE} seconds")
+        self._sent += 1
+        self._waits_since = time.monotonic() if self._sent == self._done + 1 else self._waits_since
+        self._calls.put(partial(call, *args, **kwargs))
+
+    def _work(self, calls: SimpleQueue[partial[Any]]) -> None:
+        while self._error is None:
+            call = calls.get()
+            self._waits_since = time.monotonic()
+            try:
+                call()
+            except Exception as error:
+                self._error = error
+                if self._begun or is_away(error):
+                    self._warn(f"has failed ({brief(error)})")
+            self._done += 1
+
+    def _wait(self) -> None:
+        """Wait until all calls are made, but not for a server that is away."""
+        end = time.monotonic() + PATIENCE * (not self._warned)
+        while self._done < self._sent and self._error is None:
+            if time.monotonic() > end:
+                return self._warn(f"has not answered for {PATIENCE} seconds")
+            time.sleep(0.005)
+
+    def _warn(self, what: str) -> None:
+        if not self._warned:
+            warn(f"logger.{self._name} {what}: training goes on without it")
+        self._warned = True
+
+
+def tracked(name: str, logger: Logger) -> Logger:
+    """Return what stands for a logger; metrics.csv is none that may fail."""
+    return logger if isinstance(logger, MetricsCSV) else Tracker(name, logger)
+
+
+def begin(loggers: dict[str, Logger]) -> dict[str, str]:
+    """Begin the runs of the loggers and return the names that a service has given them, for a later start to continue."""
+    for logger in loggers.values():
+        if type(logger) is Tracker:
+            logger.begin()
+    ids = {name: logger.version for name, logger in loggers.items()}
+    return {name: version for name, version in ids.items() if isinstance(version, str) and version}
+
+
+def is_away(error: BaseException | None) -> bool:
+    """Say whether an error comes from a network that does not reach a server."""
+    away = isinstance(error, OSError) or re.search("Connection|Timeout|Comm", type(error).__name__)
+    return error is not None and (bool(away) or is_away(error.__cause__ or error.__context__))
+
+
+def brief(error: BaseException) -> str:
+    """Return the first line of an error."""
+    return next((line.strip()[:300] for line in str(error).splitlines() if line.strip()), type(error).__name__)
