@@ -28,7 +28,7 @@ class Output:
 def guard_output() -> None:
     """Replace the output and the error stream of this process."""
     for name in ("stdout", "stderr"):
-        stream = getattr(sys, name) or open(os.devnull, "w")  # none: it was closed before Python began
+        stream = getattr(sys, name) or open(os.devnull, "w")  # noqa: SIM115  none: it was closed before Python began
         if not isinstance(stream, Output):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")  # letters that the encoding does not have

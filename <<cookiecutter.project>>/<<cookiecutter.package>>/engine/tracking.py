@@ -1,10 +1,9 @@
 """Tracking servers beside metrics.csv: one that is away, or goes down, costs a warning and not the run."""
 
 import re
-import time
 from functools import partial
-from queue import SimpleQueue
-from threading import Thread
+from queue import Queue
+from threading import Thread, Timer
 from typing import Any
 
 from lightning.fabric.loggers.logger import _DummyExperiment
@@ -15,6 +14,7 @@ from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.metrics_csv import MetricsCSV
 
 PATIENCE = 10  # seconds for which a run waits for a server
+LATE = f"has not answered for {PATIENCE} seconds"
 CALLS = ("log_metrics", "log_hyperparams", "log_graph", "save", "after_save_checkpoint")
 
 
@@ -29,12 +29,10 @@ class Tracker:
     """
 
     def __init__(self, name: str, logger: Logger) -> None:
-        self._name, self._logger = name, logger
-        self._calls: SimpleQueue[partial[Any]] | None = None
-        self._sent = self._done = 0
-        self._waits_since = 0.0  # when the call that is being made has begun
+        self._name, self._logger, self._calls = name, logger, Queue[partial[Any]]()
         self._begun = self._warned = False
         self._error: Exception | None = None
+        Thread(target=self._work, daemon=True).start()
 
     @property
     def __class__(self) -> type:  # for `isinstance(logger, WandbLogger)`
@@ -76,34 +74,30 @@ class Tracker:
         self._wait()
 
     def _send(self, call: Any, *args: Any, **kwargs: Any) -> None:
-        if self._calls is None:
-            self._calls = SimpleQueue()
-            Thread(target=self._work, args=(self._calls,), daemon=True).start()
-        if self._done < self._sent and time.monotonic() - self._waits_since > PATIENCE:
-            self._warn(f"has not answered for {PATIENCE} seconds")
-        self._sent += 1
-        self._waits_since = time.monotonic() if self._sent == self._done + 1 else self._waits_since
         self._calls.put(partial(call, *args, **kwargs))
 
-    def _work(self, calls: SimpleQueue[partial[Any]]) -> None:
-        while self._error is None:
-            call = calls.get()
-            self._waits_since = time.monotonic()
+    def _work(self) -> None:
+        while True:
+            call = self._calls.get()
+            timer = Timer(PATIENCE, self._warn, [LATE])
+            timer.daemon = True
+            timer.start()
             try:
-                call()
-            except Exception as error:
+                if self._error is None:
+                    call()
+            except Exception as error:  # noqa: BLE001  of whatever kind
                 self._error = error
                 if self._begun or is_away(error):
                     self._warn(f"has failed ({brief(error)})")
-            self._done += 1
+            timer.cancel()
+            self._calls.task_done()
 
     def _wait(self) -> None:
         """Wait until all calls are made, but not for a server that is away."""
-        end = time.monotonic() + PATIENCE * (not self._warned)
-        while self._done < self._sent and self._error is None:
-            if time.monotonic() > end:
-                return self._warn(f"has not answered for {PATIENCE} seconds")
-            time.sleep(0.005)
+        with self._calls.all_tasks_done:
+            seconds = 0 if self._warned else PATIENCE
+            if not self._calls.all_tasks_done.wait_for(lambda: not self._calls.unfinished_tasks, seconds):
+                self._warn(LATE)
 
     def _warn(self, what: str) -> None:
         if not self._warned:

@@ -22,6 +22,7 @@ from yaml import YAMLError
 
 from <<cookiecutter.package>>.engine.console import again, say, warn
 from <<cookiecutter.package>>.engine.errors import ConfigError, Preempted, TrainingError
+from <<cookiecutter.package>>.engine.machine import set_rank
 from <<cookiecutter.package>>.engine.survival.causes import explained
 from <<cookiecutter.package>>.engine.survival.config_differences import differences
 from <<cookiecutter.package>>.engine.survival.durable_file import keeping, replacing
@@ -78,6 +79,7 @@ def open_run(cfg: DictConfig) -> Generator[Run]:
     Raises:
         ConfigError: `name` is not the name of a folder, the folder cannot be made or is in use, or holds something else.
     """
+    set_rank(cfg)
     with ExitStack() as stack:
         stack.enter_context(stopping_at_once())
         new, older = claim_folder(cfg, stack)
@@ -99,7 +101,10 @@ def open_run(cfg: DictConfig) -> Generator[Run]:
                 with suppress(TrainingError):  # the disk may be full: the first error is the one to show
                     run.record(status="interrupted" if stopped else "failed", error=reason)
             if isinstance(error, Preempted):
-                say(f"stopped by {error.signal}" + (f": {how_to_continue(cfg)} continues {run.path}" * run.path.exists()))
+                say(
+                    f"stopped by {error.signal}"
+                    + (f": {how_to_continue(cfg)} continues {run.path}" * run.path.exists())
+                )
             for child in active_children():  # of a loader: Python would wait for those that ignore signals
                 child.kill()
             if shown is not error:
@@ -197,7 +202,7 @@ def load_run(run_dir: str | Path | None) -> tuple[DictConfig, dict[str, Any]]:
     try:
         cfg = OmegaConf.load(path / "config.yaml")
         if not isinstance(cfg, DictConfig):
-            raise ValueError("config.yaml is not a mapping")
+            raise YAMLError("config.yaml is not a mapping")
         summary = (path / "summary.json").read_bytes() if (path / "summary.json").exists() else b"{}"
     except (OSError, ValueError, YAMLError) as error:
         raise ConfigError(f"run must be the folder of a run, as run=runs/baseline, got {run_dir}: {error}") from error
