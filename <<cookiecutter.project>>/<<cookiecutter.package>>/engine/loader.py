@@ -70,7 +70,11 @@ class SeededBatches(Dataset[tuple[Tensor, ...]]):
             random.seed(int(numbers[0]))
             np.random.seed(numbers[1])
             torch.manual_seed(int(numbers[2]))
-        return take(self.dataset, indices)
+        samples = take(self.dataset, indices)
+        if get_worker_info() is not None:
+            for tensor in filter(torch.is_tensor, samples):
+                tensor.share_memory_()  # a thread would do so later, where a full /dev/shm loses the batch without an error
+        return samples
 
 
 def take(dataset: Any, indices: Tensor) -> Any:
