@@ -226,8 +226,11 @@ def test_a_last_checkpoint_that_cannot_be_used_is_one_message_and_never_a_fresh_
     last = Path(cfg.run_dir) / "checkpoints" / "last.ckpt"
     break_last(last, how)
     broken, rows = last.read_bytes(), (Path(cfg.run_dir) / "metrics.csv").read_bytes()
-    with pytest.raises(ConfigError, match=r"last\.ckpt .* move it away: without its last\.ckpt a run continues from"):
+    remedy = r"last\.ckpt .* move it away: without its last\.ckpt a run continues from"
+    with pytest.raises(ConfigError, match=remedy) as refused:
         train(again())
+    assert ("truncated" in str(refused.value)) == (how == "truncated")
+    assert ("it is empty" in str(refused.value)) == (how == "empty")
     assert last.read_bytes() == broken
     assert (Path(cfg.run_dir) / "metrics.csv").read_bytes() == rows
     last.unlink()

@@ -60,17 +60,13 @@ class Tracker:
         Raises:
             ConfigError: it refuses: there is no key or no account, or a value is wrong.
         """
-        self._send(self._begin)
-        self._wait()
+        self._calls.put(partial(getattr, self._logger, "experiment", None))
+        self._begun = self._wait()
         if self._error is not None and not is_away(self._error):
             raise ConfigError(f"logger.{self._name} cannot begin: {brief(self._error)}")
 
-    def _begin(self) -> None:
-        _ = getattr(self._logger, "experiment", None)
-        self._begun = True
-
     def finalize(self, status: str) -> None:
-        self._send(self._logger.finalize, status)
+        self._calls.put(partial(self._logger.finalize, status))
         self._wait()
 
     def _send(self, call: Any, *args: Any, **kwargs: Any) -> None:
@@ -92,12 +88,13 @@ class Tracker:
             timer.cancel()
             self._calls.task_done()
 
-    def _wait(self) -> None:
-        """Wait until all calls are made, but not for a server that is away."""
+    def _wait(self) -> bool:
+        """Wait until all calls are made, but not for a server that is away; say whether there is one."""
         with self._calls.all_tasks_done:
             seconds = 0 if self._warned else PATIENCE
             if not self._calls.all_tasks_done.wait_for(lambda: not self._calls.unfinished_tasks, seconds):
                 self._warn(LATE)
+        return not self._warned and self._error is None
 
     def _warn(self, what: str) -> None:
         if not self._warned:

@@ -1,9 +1,10 @@
 """Find a checkpoint, load its weights, and make sure that it can be loaded at all."""
 
+import os
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
+from zipfile import ZipFile, is_zipfile
 
 import torch
 from lightning import LightningModule
@@ -34,12 +35,23 @@ def load_weights(model: LightningModule, path: str | Path) -> dict[str, Any]:
         state = checkpoint["state_dict"]
     except Exception as error:
         reason = str(error).partition("\n")[0]
-        raise ConfigError(f"{path} cannot be read: it is truncated or not a checkpoint ({reason}). {REMEDY}") from error
+        raise ConfigError(f"{path} cannot be read: {what_is_wrong(path)} ({reason}). {REMEDY}") from error
     try:
         model.load_state_dict(state, strict=model.strict_loading)
     except RuntimeError as error:
         raise ConfigError(f"{path} holds the weights of another model. {REMEDY}\n{error}") from error
     return checkpoint
+
+
+def what_is_wrong(path: str | Path) -> str:
+    """Return in words why a file cannot be loaded."""
+    if not os.access(path, os.R_OK):
+        return "it may not be read"
+    with open(path, "rb") as file:
+        start = file.read(2)
+    if start == b"PK" and not is_zipfile(path):  # whose list of contents is at the end
+        return "it is truncated"
+    return "it is damaged or no checkpoint" if start else "it is empty"
 
 
 def check_hyperparameters(**parts: Any) -> None:
