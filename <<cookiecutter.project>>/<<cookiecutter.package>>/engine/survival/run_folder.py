@@ -147,9 +147,10 @@ def is_abandoned(path: Path, cfg: DictConfig) -> bool:
     if not (path / "config.yaml").exists():
         return False
     before, summary = load_run(path)
-    same_seed = {"seed": before.seed if cfg.seed is None else cfg.seed}
+    if (now := cfg.copy()).seed is None:
+        now.seed = before.seed
     unfinished = summary.get("status") != "finished" and latest_checkpoint(path) is None
-    return unfinished and bool(differences(before, OmegaConf.merge(cfg, same_seed)))
+    return unfinished and bool(differences(before, now))
 
 
 def latest_checkpoint(path: Path) -> Path | None:
