@@ -149,10 +149,10 @@ def test_a_mistake_is_one_message_and_a_bug_keeps_its_traceback(tmp_path, run_sc
     assert broken.returncode == 1
     assert "Traceback" in broken.stderr
     assert "undefined_name" in broken.stderr
-    # Only the two mistakes that show when training starts leave a folder, and it says so.
+    # What is refused leaves no folder; the bug does.
     statuses = [json.loads(path.read_text())["status"] for path in project.glob("runs/*/summary.json")]
-    assert statuses == ["failed", "failed"]
-    assert len(list(project.glob("runs/*"))) == 2
+    assert statuses == ["failed"]
+    assert len(list(project.glob("runs/*"))) == 1
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """A run that is stopped continues with the same command and ends as if it had never been stopped."""
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,13 +13,17 @@ import torch
 from conftest import PROJECT, summary_of
 from my_project.data import tensor_data
 from my_project.data.images.digits import Digits
+from my_project.engine.console import warn
 from my_project.engine.errors import ConfigError, Preempted, TrainingError
 from my_project.engine.run import train
+from my_project.engine.survival.durable_file import replacing
 from my_project.engine.survival.run_lock import locked
+from my_project.engine.survival.signals import stop_signals
 from my_project.engine.targets import find
 from torch.utils.data import DataLoader
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
+fcntl = pytest.importorskip("fcntl")
 resource = pytest.importorskip("resource")
 
 CPU = ["trainer.accelerator=cpu", "trainer.max_epochs=2", "test=false"]
@@ -87,7 +93,7 @@ def test_a_stopped_run_ends_bit_for_bit_as_one_that_was_left_alone(compose_confi
     assert_same(Path(alone.run_dir), Path(cfg.run_dir))
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGUSR1", 138), ("SIGINT", 130)])
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129), ("SIGUSR1", 138), ("SIGINT", 130)])
 def test_a_signal_saves_and_ends_the_run_with_the_shells_code_for_it(compose_config, stopped_at, capsys, name, code):
     before = signal.getsignal(signal.SIGINT)
     cfg = compose_config(*CPU, *DROPOUT)
@@ -220,8 +226,11 @@ def test_a_last_checkpoint_that_cannot_be_used_is_one_message_and_never_a_fresh_
     last = Path(cfg.run_dir) / "checkpoints" / "last.ckpt"
     break_last(last, how)
     broken, rows = last.read_bytes(), (Path(cfg.run_dir) / "metrics.csv").read_bytes()
-    with pytest.raises(ConfigError, match=r"last\.ckpt .* move it away: without its last\.ckpt a run continues from"):
+    remedy = r"last\.ckpt .* move it away: without its last\.ckpt a run continues from"
+    with pytest.raises(ConfigError, match=remedy) as refused:
         train(again())
+    assert ("truncated" in str(refused.value)) == (how == "truncated")
+    assert ("it is empty" in str(refused.value)) == (how == "empty")
     assert last.read_bytes() == broken
     assert (Path(cfg.run_dir) / "metrics.csv").read_bytes() == rows
     last.unlink()
@@ -342,3 +351,134 @@ def test_weights_that_are_not_finite_are_never_saved(compose_config, monkeypatch
 def test_a_monitor_that_is_not_logged_is_one_message(compose_config):
     with pytest.raises(ConfigError, match="monitor=val/acc is not logged; did you mean val/accuracy"):
         train(compose_config(*CPU, "monitor=val/acc", "callbacks.early_stopping=null"))
+
+
+@pytest.mark.parametrize("overrides", [[], ["+trainer.val_check_interval=4"], ["+trainer.max_steps=11"]], ids=str)
+def test_a_signal_within_a_validation_saves_at_once_and_the_run_ends_as_one_that_was_left_alone(
+    compose_config, monkeypatch, overrides
+):
+    short = [*CPU, *DROPOUT, *overrides, "+trainer.limit_train_batches=11", "data.eval_batch_size=64", "test=true"]
+    train(alone := compose_config(*short))
+    cfg = compose_config(*short)
+    model = find(cfg.model._target_)
+    step = model.validation_step
+
+    def validation_step(self, batch, batch_idx):
+        step(self, batch, batch_idx)
+        if self.trainer.global_step >= 11 and batch_idx == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+            pytest.fail("the validation went on")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "validation_step", validation_step)
+        with pytest.raises(Preempted):
+            train(cfg)
+    saved = torch.load(Path(cfg.run_dir) / "checkpoints" / "last.ckpt", weights_only=True)
+    assert saved["global_step"] >= 11
+    assert summary_of(cfg)["status"] == "interrupted"
+    train(again := compose_config(*short, f"name={cfg.name}"))
+    assert_same(Path(alone.run_dir), Path(again.run_dir))
+    assert summary_of(again)["metrics"] == summary_of(alone)["metrics"]
+
+
+def test_a_signal_that_nohup_ignores_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert signal.SIGHUP not in stop_signals()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert signal.SIGHUP in stop_signals()
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_that_cannot_sync_costs_one_warning(compose_config, monkeypatch, capsys, number):
+    def fsync(descriptor):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    warn.__wrapped__.cache_clear()
+    train(cfg := compose_config("trainer=debug", "test=false"))
+    assert summary_of(cfg)["status"] == "finished"
+    assert capsys.readouterr().err.count("cannot sync") == 1
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK])
+def test_a_file_system_without_locks_costs_one_warning(compose_config, monkeypatch, capsys, number):
+    def lockf(*args):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "lockf", lockf)
+    warn.__wrapped__.cache_clear()
+    train(cfg := compose_config("trainer=debug", "test=false"))
+    assert summary_of(cfg)["status"] == "finished"
+    assert capsys.readouterr().err.count("has no locks") == 1
+
+
+def test_a_disk_that_fails_is_not_taken_for_one_that_cannot_sync(tmp_path, monkeypatch):
+    def fsync(descriptor):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(TrainingError, match="cannot be written"), replacing(tmp_path / "file"):
+        pass
+
+
+def test_all_paths_to_a_folder_are_one_lock(tmp_path):
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "runs")
+    hold = "import sys; from pathlib import Path; from my_project.engine.survival.run_lock import locked\n"
+    hold += "with locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, tmp_path / "link" / "a"],
+        cwd=PROJECT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(ConfigError, match="is in use by process"), locked(tmp_path / "runs" / "a"):
+            pass
+        holder.kill()
+
+
+@pytest.mark.parametrize("how", ["moved", "deleted", "replaced"])
+def test_a_folder_that_is_moved_while_its_run_trains_stops_it_and_is_not_made_again(compose_config, monkeypatch, how):
+    cfg = compose_config(*CPU, *DROPOUT)
+    folder = Path(cfg.runs_dir) / f"{how}-meanwhile"
+
+    def on_train_epoch_start(self):
+        if self.current_epoch == 1:
+            shutil.move(folder, folder.with_name(f"{how}-elsewhere"))
+            if how == "deleted":
+                shutil.rmtree(folder.with_name(f"{how}-elsewhere"))
+            elif how == "replaced":
+                folder.mkdir()
+
+    monkeypatch.setattr(find(cfg.model._target_), "on_train_epoch_start", on_train_epoch_start)
+    with pytest.raises(TrainingError, match="was moved, deleted or replaced while its run was training"):
+        train(compose_config(*CPU, *DROPOUT, f"name={folder.name}"))
+    assert folder.exists() == (how == "replaced")
+    assert not list(folder.glob("*"))
+
+
+def test_a_run_that_failed_before_its_first_checkpoint_gives_its_name_back(compose_config, monkeypatch):
+    cfg = compose_config(*CPU, *DROPOUT, "name=early")
+    with monkeypatch.context() as patch:
+        patch.setattr(find(cfg.model._target_), "on_train_epoch_end", lambda self: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(cfg)
+    train(again := compose_config(*CPU, *DROPOUT, "name=early", "optimizer.lr=0.002"))
+    assert summary_of(again)["status"] == "finished"
+    (aside,) = Path(cfg.runs_dir).glob("early.replaced-*")
+    assert "ZeroDivisionError" in (aside / "summary.json").read_text()
+
+
+def test_an_emptied_summary_is_named_and_the_run_continues_from_its_checkpoint(interrupted, capsys):
+    cfg, again = interrupted
+    warn.__wrapped__.cache_clear()
+    (Path(cfg.run_dir) / "summary.json").write_text("")
+    train(again())
+    said = capsys.readouterr()
+    assert said.err.count("summary.json is empty") == 1
+    assert "from last.ckpt" in said.out
+    assert summary_of(cfg)["status"] == "finished"

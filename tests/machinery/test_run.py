@@ -2,18 +2,30 @@
 
 import csv
 import json
+import pickle
+import re
 import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 import torch
 from conftest import PROJECT, summary_of
-from my_project.engine.errors import ConfigError
+from lightning.pytorch.loggers.logger import DummyLogger
+from lightning.pytorch.utilities import rank_zero_only
+from my_project.engine import tracking
+from my_project.engine.console import warn
+from my_project.engine.errors import ConfigError, TrainingError
+from my_project.engine.output import Output, guard_output
 from my_project.engine.provenance import git_state
 from my_project.engine.run import train
 from my_project.engine.survival.run_folder import Run
 from my_project.engine.targets import find
+from my_project.engine.tracking import Tracker
 from omegaconf import OmegaConf
 
 CPU = ["trainer.accelerator=cpu"]
@@ -217,3 +229,176 @@ def test_a_new_run_begins_with_weights_and_optimizer_of_a_checkpoint(compose_con
         steps[optimizer_state] = last["state"][0]["step"].item()
         assert last["param_groups"][0]["max_lr"] == pytest.approx(0.003)
     assert steps == {True: start[0]["step"].item() + 1, False: 1}
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), "process of the loader was killed"),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error. It is possible"), "/dev/shm, is full"),
+        (RuntimeError("unable to write to file </torch_1_2_3>: No space left on device (28)"), "/dev/shm, is full"),
+        (OSError(24, "Too many open files"), "ulimit -n"),
+        (RuntimeError("received 0 items of ancdata"), "ulimit -n"),
+        (MemoryError("Unable to allocate 9 TiB for an array"), "lower data.batch_size"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 20 GiB."), "lower data.batch_size"),
+        (
+            RuntimeError("[pair.cc:534] Connection closed by peer [127.0.0.1]:1"),
+            "another process of this run has ended",
+        ),
+    ],
+    ids=str,
+)
+def test_what_the_system_refuses_is_one_message_with_its_remedy(compose_config, monkeypatch, error, remedy):
+    cfg = compose_config("trainer=debug")
+
+    def broken(self, images):
+        raise error
+
+    monkeypatch.setattr(find(cfg.model._target_), "forward", broken)
+    with pytest.raises(TrainingError, match=re.escape(remedy)):
+        train(cfg)
+    assert remedy in summary_of(cfg)["error"]
+
+
+def test_what_lightning_refuses_leaves_no_folder(compose_config):
+    cfg = compose_config("trainer=debug", "logger=csv", "scheduler.interval=batch", "name=refused")
+    with pytest.raises(ConfigError):
+        train(cfg)
+    assert not list(Path(cfg.runs_dir).glob("*refused*"))
+
+
+class Server(DummyLogger):
+    """A logger whose server does as it is told."""
+
+    def __init__(self, answer: Callable[[], None]) -> None:
+        super().__init__()
+        self.answer, self.rows = answer, []
+
+    @property
+    def experiment(self):
+        self.answer()
+
+    def log_metrics(self, metrics, step=None):
+        self.answer()
+        self.rows.append(metrics)
+
+
+def refuse():
+    raise MissingKeyError("No key\nmore")
+
+
+def fail():
+    raise ConnectionError("Max retries exceeded")
+
+
+class MissingKeyError(Exception):
+    pass
+
+
+def test_a_tracker_passes_on_what_is_logged_and_looks_like_its_logger():
+    tracker = Tracker("server", server := Server(lambda: None))
+    tracker.begin()
+    tracker.log_metrics({"a": 1}, step=0)
+    tracker.finalize("success")
+    assert server.rows == [{"a": 1}]
+    assert isinstance(tracker, Server)
+    assert isinstance(pickle.loads(pickle.dumps(Tracker("dummy", DummyLogger()))), DummyLogger)
+
+
+def test_a_server_that_is_away_costs_one_warning_and_one_that_refuses_is_a_config_error(monkeypatch, capsys):
+    warn.__wrapped__.cache_clear()
+    away = Tracker("away", Server(fail))
+    away.begin()
+    away.log_metrics({"a": 1}, step=0)
+    away.finalize("success")
+    assert capsys.readouterr().err.count("\n") == 1
+    assert away.version is None
+    with pytest.raises(ConfigError, match=r"logger\.locked cannot begin: No key$"):
+        Tracker("locked", Server(refuse)).begin()
+    monkeypatch.setattr(tracking, "PATIENCE", 0.1)
+    answers = Event()
+    late = Tracker("late", server := Server(answers.wait))
+    late.begin()
+    late.log_metrics({"a": 1}, step=0)
+    assert capsys.readouterr().err.count("\n") == 1
+    answers.set()
+    late.finalize("success")
+    time.sleep(0.1)
+    assert server.rows == [{"a": 1}]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+def test_output_that_cannot_be_written_is_dropped(tmp_path):
+    with suppress(OSError), Path("/dev/full").open("w") as full:  # closing it fails too
+        print("text", file=Output(full), flush=True)
+        print("more", file=Output(full), flush=True)
+    print("text", file=Output(full), flush=True)  # closed now
+    ascii_only = (tmp_path / "ascii").open("w", encoding="ascii")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", ascii_only)
+        patch.setattr(sys, "stderr", None)
+        guard_output()
+        print("caf\u00e9", flush=True)
+        print("nobody", file=sys.stderr)
+    assert (tmp_path / "ascii").read_text() == "caf\\xe9\n"
+
+
+@pytest.mark.parametrize(
+    "variables", ["RANK=1", "LOCAL_RANK=1", "SLURM_PROCID=1", "RANK=1 MASTER_ADDR=x", "RANK=0 WORLD_SIZE=1"]
+)
+def test_what_a_launcher_left_behind_does_not_make_this_process_another_one(compose_config, monkeypatch, variables):
+    for variable in variables.split():
+        monkeypatch.setenv(*variable.split("="))
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    train(cfg := compose_config("trainer=debug", "test=false"))
+    assert summary_of(cfg)["status"] == "finished"
+
+
+@pytest.mark.parametrize("variables", ["RANK=0 WORLD_SIZE=2", "OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=2"])
+def test_a_launcher_that_starts_more_processes_is_refused_before_anything_is_written(
+    compose_config, monkeypatch, variables
+):
+    for variable in variables.split():
+        monkeypatch.setenv(*variable.split("="))
+    cfg = compose_config("trainer=debug", "name=launched")
+    with pytest.raises(ConfigError, match="a launcher has started 2"):
+        train(cfg)
+    assert not list(Path(cfg.runs_dir).glob("*launched*"))
+
+
+def test_a_finished_run_goes_on_when_its_schedule_allows(compose_config, capsys):
+    short = [*CPU, "scheduler=none", "+trainer.limit_train_batches=3", "test=false", "callbacks.early_stopping=null"]
+    whole, halves = compose_config(*short, "trainer.max_epochs=4"), compose_config(*short, "trainer.max_epochs=2")
+    train(whole), train(halves)
+    train(compose_config(*short, "trainer.max_epochs=4", f"name={halves.name}"))
+    assert "was finished after 2 epochs and goes on to 4" in capsys.readouterr().out
+    states = [
+        torch.load(Path(cfg.run_dir) / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for cfg in (whole, halves)
+    ]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert summary_of(halves)["stopped"] == "all 4 epochs"
+    with pytest.raises(ConfigError, match="has another config"):  # fewer
+        train(compose_config(*short, "trainer.max_epochs=3", f"name={halves.name}"))
+
+
+@pytest.mark.parametrize("scheduler", ["onecycle", "cosine", "warmup_cosine"])
+def test_a_schedule_that_was_planned_for_the_whole_run_says_how_to_go_on(compose_config, scheduler):
+    short = [*CPU, f"scheduler={scheduler}", "+trainer.limit_train_batches=2", "test=false", f"name={scheduler}"]
+    train(cfg := compose_config(*short, "trainer.max_epochs=1"))
+    command = (
+        f"name={scheduler}-2 checkpoint=.*/{scheduler}/checkpoints/last.ckpt optimizer_state=true trainer.max_epochs=4"
+    )
+    with pytest.raises(ConfigError, match=f"planned the learning rate for 1 epochs(.|\n)*{command}"):
+        train(compose_config(*short, "trainer.max_epochs=5"))
+    assert summary_of(cfg)["status"] == "finished"
+
+
+def test_a_config_that_was_edited_by_hand_is_noticed(compose_config, capsys):
+    short = [*CPU, "trainer.max_epochs=1", "+trainer.limit_train_batches=2", "test=false", "name=edited"]
+    train(cfg := compose_config(*short))
+    path = Path(cfg.run_dir) / "config.yaml"
+    path.write_text(path.read_text().replace("seed: 0", "seed: 1", 1))
+    with pytest.raises(ConfigError, match="seed: 1 in the folder, 0 now"):
+        train(compose_config(*short))
+    assert "edited/config.yaml is not as the run wrote it: it was edited since" in capsys.readouterr().err

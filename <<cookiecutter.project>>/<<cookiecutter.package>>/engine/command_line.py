@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from <<cookiecutter.package>>.engine.config_keys import check_config, no_key
 from <<cookiecutter.package>>.engine.errors import ConfigError, TrainingError
+from <<cookiecutter.package>>.engine.output import guard_output
 
 Job = Callable[[DictConfig], Any]
 
@@ -30,6 +31,7 @@ def errors_in_one_line(job: Job) -> Job:
 
     @functools.wraps(job)
     def run(cfg: DictConfig) -> Any:
+        guard_output()
         try:
             check_config(cfg)
             if "torch" not in sys.modules and "LOCAL_RANK" not in os.environ:

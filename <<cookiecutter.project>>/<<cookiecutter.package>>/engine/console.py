@@ -1,7 +1,9 @@
 """What a run prints beside its progress: no more than a person can use."""
 
+import functools
 import logging
 import shlex
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,13 @@ def is_asked_for(record: logging.LogRecord) -> bool:
 def say(text: str) -> None:
     """Print a line."""
     print(text, flush=True)
+
+
+@rank_zero_only
+@functools.cache
+def warn(text: str) -> None:
+    """Print a warning, once."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 @rank_zero_only

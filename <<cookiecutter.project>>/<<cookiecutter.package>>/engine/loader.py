@@ -70,7 +70,11 @@ class SeededBatches(Dataset[tuple[Tensor, ...]]):
             random.seed(int(numbers[0]))
             np.random.seed(numbers[1])
             torch.manual_seed(int(numbers[2]))
-        return take(self.dataset, indices)
+        samples = take(self.dataset, indices)
+        if get_worker_info() is not None:
+            for tensor in filter(torch.is_tensor, samples):
+                tensor.share_memory_()  # a thread would do so later, where a full /dev/shm loses the batch without an error
+        return samples
 
 
 def take(dataset: Any, indices: Tensor) -> Any:
@@ -112,7 +116,12 @@ class TensorLoader(DataLoader[tuple[Tensor, ...]]):
         self.position = 0  # batches of this pass that have been served
 
     def __iter__(self) -> Any:
-        self.position = self.sampler.first
+        self.position, self.sampler.first = self.sampler.first, 0  # also for a pass of which nothing is left
+        return self.serve()
+
+    def serve(self) -> Iterator[tuple[Tensor, ...]]:
+        """Yield the batches of this pass from its position on."""
+        self.sampler.first = self.position
         alone = self.num_workers == 0 and not self.pin_memory  # then DataLoader adds nothing but its time
         for batch in (self.dataset[indices] for indices in self.sampler) if alone else super().__iter__():
             self.position += 1
@@ -122,7 +131,7 @@ class TensorLoader(DataLoader[tuple[Tensor, ...]]):
         return {"position": self.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        self.sampler.first = state["position"]
+        self.position = self.sampler.first = state["position"]
 
 
 def on_device(dataset: Any, device: torch.device) -> Any:

@@ -7,12 +7,19 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from lightning import seed_everything
 from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
+from <<cookiecutter.package>>.engine.build import build
 from <<cookiecutter.package>>.engine.errors import ConfigError
+
+# Where launchers say which process this is, and how many they have started.
+LAUNCHERS = {"RANK": "WORLD_SIZE", "LOCAL_RANK": "WORLD_SIZE", "SLURM_PROCID": "SLURM_STEP_NUM_TASKS"}
+LAUNCHERS |= {"OMPI_COMM_WORLD_RANK": "OMPI_COMM_WORLD_SIZE", "PMI_RANK": "PMI_SIZE"}
 
 
 def set_machine(cfg: DictConfig) -> None:
@@ -21,11 +28,40 @@ def set_machine(cfg: DictConfig) -> None:
     Raises:
         ConfigError: a value is wrong, or this machine lacks the accelerator.
     """
+    set_rank(cfg)
     set_seed(cfg)
     set_threads(cfg.threads)
     check_accelerator(cfg.trainer.accelerator)
     # How exactly a GPU multiplies float32 matrices: torch itself leaves TF32 off for them, and on for convolutions.
     torch.set_float32_matmul_precision(cfg.matmul_precision)
+
+
+def set_rank(cfg: DictConfig) -> None:
+    """Set which process of the run this is; what a launcher has left behind in the environment does not count.
+
+    Raises:
+        ConfigError: a launcher has started other processes than `trainer.devices` says.
+        SystemExit: each job of a sweep would have several.
+    """
+    sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    launched = LAUNCHERS.keys() & os.environ.keys()
+    if not (sweep or launched):
+        return
+    check_accelerator(cfg.trainer.accelerator)
+    keys = {"_target_", "accelerator", "devices", "num_nodes", "strategy"} & cfg.trainer.keys()
+    trainer = build({key: cfg.trainer[key] for key in keys} | {"logger": False, "enable_checkpointing": False})
+    needed = trainer.world_size
+    if sweep and needed > 1:
+        raise SystemExit(f"-m cannot train with {needed} processes each: use sweep.py, or trainer.devices=1")
+    started = max([1, *(int(os.environ.get(LAUNCHERS[name]) or 1) for name in launched)])
+    waits = needed > 1 and trainer.strategy.cluster_environment.creates_processes_externally
+    if started != needed and (started > 1 or waits):
+        raise ConfigError(
+            f"trainer.devices={cfg.trainer.devices} makes {needed} process{'es' * (needed > 1)} in all, but a launcher has "
+            f"started {started}: set trainer.devices to those of a machine and trainer.num_nodes, or start one process. "
+            f"If there is no launcher: unset {' '.join(sorted(launched | {LAUNCHERS[name] for name in launched}))}"
+        )
+    rank_zero_only.rank = trainer.global_rank
 
 
 def set_seed(cfg: DictConfig) -> None:

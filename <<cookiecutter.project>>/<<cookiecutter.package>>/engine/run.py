@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from lightning import LightningDataModule
-from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from <<cookiecutter.package>>.engine.build import FROM_DATA, better, build, build_model
@@ -18,6 +17,7 @@ from <<cookiecutter.package>>.engine.survival import checkpoints
 from <<cookiecutter.package>>.engine.survival.loops import use_step_callbacks
 from <<cookiecutter.package>>.engine.survival.run_folder import Run, load_run, open_run
 from <<cookiecutter.package>>.engine.targets import check_blocks
+from <<cookiecutter.package>>.engine.tracking import begin, tracked
 
 
 def train(cfg: DictConfig) -> float | None:
@@ -52,9 +52,10 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
         state = [checkpoints.OptimizerState(start)] * cfg.optimizer_state
     ids = run.summary.get("logger_ids", {})  # run_id of MLflow, id of Weights & Biases
     blocks = {name: block for name, block in cfg.logger.items() if block}
-    loggers = {name: build(block, run_id=ids.get(name), id=ids.get(name)) for name, block in blocks.items()}
+    built = {name: build(block, run_id=ids.get(name), id=ids.get(name)) for name, block in blocks.items()}
+    loggers = {name: tracked(name, logger) for name, logger in built.items()}
     callbacks = OmegaConf.merge(cfg, {"mode": better(model, cfg.monitor, cfg.mode)}).callbacks
-    trainer = build(
+    trainer = run.trainer = build(
         cfg.trainer,
         callbacks=[build(block) for block in callbacks.values() if block] + state,
         logger=list(loggers.values()),
@@ -66,7 +67,7 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
     checkpoints.check_hyperparameters(model=model, data=data)
     facts = {name: getattr(data, name, None) for name in ("split_sha256", "class_names")}
     run.start(cfg, versions=versions(), threads=torch.get_num_threads(), git=git_state(), **facts)
-    run.record(logger_ids=logger_ids(loggers), best_step=None)
+    run.record(logger_ids=begin(loggers), best_step=None)
 
     trainer.fit(model, datamodule=data, ckpt_path=run.checkpoint)
     recover(trainer)
@@ -82,14 +83,6 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
         metrics |= split_metrics(trainer, "test")
     checks = [outcome for callback in trainer.callbacks for outcome in getattr(callback, "outcomes", [])]
     run.record(metrics=metrics, checkpoint=path and f"checkpoints/{Path(path).name}", checks=checks)
-
-
-def logger_ids(loggers: dict[str, Logger]) -> dict[str, str]:
-    """Begin the runs of the loggers and return the names that a service has given them, for a later start to continue."""
-    for logger in loggers.values():
-        _ = getattr(logger, "experiment", None)  # begins it: Lightning would do so later
-    ids = {name: logger.version for name, logger in loggers.items()}
-    return {name: version for name, version in ids.items() if isinstance(version, str) and version}
 
 
 def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:

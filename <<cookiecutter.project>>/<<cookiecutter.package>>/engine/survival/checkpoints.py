@@ -1,9 +1,10 @@
 """Find a checkpoint, load its weights, and make sure that it can be loaded at all."""
 
+import os
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
+from zipfile import ZipFile, is_zipfile
 
 import torch
 from lightning import Callback, LightningDataModule, LightningModule, Trainer
@@ -42,8 +43,19 @@ def read(path: str | Path, remedy: str = REMEDY) -> dict[str, Any]:
         _ = checkpoint["state_dict"]
     except Exception as error:
         reason = str(error).partition("\n")[0]
-        raise ConfigError(f"{path} cannot be read: it is truncated or not a checkpoint ({reason}). {remedy}") from error
+        raise ConfigError(f"{path} cannot be read: {what_is_wrong(path)} ({reason}). {remedy}") from error
     return checkpoint
+
+
+def what_is_wrong(path: str | Path) -> str:
+    """Return in words why a file cannot be loaded."""
+    if not os.access(path, os.R_OK):
+        return "it may not be read"
+    with open(path, "rb") as file:
+        start = file.read(2)
+    if start == b"PK" and not is_zipfile(path):  # whose list of contents is at the end
+        return "it is truncated"
+    return "it is damaged or no checkpoint" if start else "it is empty"
 
 
 def copy_weights(model: LightningModule, checkpoint: dict[str, Any], path: str | Path) -> None:

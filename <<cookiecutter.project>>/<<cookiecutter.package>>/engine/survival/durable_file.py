@@ -1,5 +1,6 @@
 """Replace a file in one step: a kill, a crash or a full disk leaves the old file or the new one, whole."""
 
+import errno
 import os
 import shutil
 from collections.abc import Generator
@@ -9,7 +10,23 @@ from typing import BinaryIO
 
 from lightning.pytorch.utilities import rank_zero_only
 
+from <<cookiecutter.package>>.engine.console import warn
 from <<cookiecutter.package>>.engine.errors import TrainingError
+
+# What a file system answers when it has no such thing at all, as network file systems and shared folders do: no fault.
+UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, errno.EBADF}
+
+kept: dict[Path, os.stat_result] = {}  # the folders of the runs of this process, as they were when they were opened
+
+
+@contextmanager
+def keeping(folder: Path) -> Generator[None]:
+    """Within the block, write nothing into a folder that is no longer the one it was: moved, deleted or replaced."""
+    kept[folder] = folder.stat()
+    try:
+        yield
+    finally:
+        del kept[folder]
 
 
 @contextmanager
@@ -22,6 +39,8 @@ def replacing(path: Path) -> Generator[BinaryIO]:
     Raises:
         TrainingError: the disk is full, the folder is read-only, ...; what stood at `path` is intact.
     """
+    if gone_folder(path):
+        raise cannot_write(path, OSError())
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
         if not path.parent.exists():
@@ -30,7 +49,7 @@ def replacing(path: Path) -> Generator[BinaryIO]:
         with unfinished.open("wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            sync_descriptor(file.fileno())
         os.replace(unfinished, path)
         sync(path.parent)
     except BaseException as error:
@@ -51,10 +70,23 @@ def copy_file(source: str, target: str) -> None:
 
 def cannot_write(path: Path, error: OSError) -> TrainingError:
     """Return the error that says so and what to do."""
+    if folder := gone_folder(path):
+        return TrainingError(
+            f"{folder} was moved, deleted or replaced while its run was training: nothing more is written. "
+            "Move it back, and run the same command again"
+        )
     return TrainingError(
         f"{path} cannot be written: {error.strerror or error}. What was written before is intact: "
         "make room or make the folder writable, and run the same command again"
     )
+
+
+def gone_folder(path: Path) -> Path | None:
+    """Return the folder of a run, around a file, that is no longer what it was."""
+    for folder, before in kept.items():
+        if folder in path.parents and not (folder.exists() and os.path.samestat(folder.stat(), before)):
+            return folder
+    return None
 
 
 def sync(path: Path) -> None:
@@ -62,6 +94,16 @@ def sync(path: Path) -> None:
     if os.name == "posix":  # Windows cannot open a folder, and needs no such step
         descriptor = os.open(path, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            sync_descriptor(descriptor)
         finally:
             os.close(descriptor)
+
+
+def sync_descriptor(descriptor: int) -> None:
+    """Have it written to the disk, where the file system can."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        warn(f"this file system cannot sync ({error.strerror}): a power cut may cost what was written last")

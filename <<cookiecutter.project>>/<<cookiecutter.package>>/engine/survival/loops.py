@@ -11,8 +11,10 @@ from lightning import Callback, Trainer
 from lightning.pytorch.loops.fetchers import _DataFetcher
 from lightning.pytorch.loops.fit_loop import _FitLoop
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+from torchmetrics import Metric
 
-from <<cookiecutter.package>>.engine.survival.rng_state import RngState, rng_state
+from <<cookiecutter.package>>.engine.errors import Preempted
+from <<cookiecutter.package>>.engine.survival.rng_state import RngState, rng_state, set_rng_state
 
 # The hooks of a callback that Lightning calls in every batch.
 BATCH_HOOKS = [hook for hook in dir(Callback) if re.search("_batch_|_zero_grad|_backward|_optimizer_step", hook)]
@@ -35,7 +37,9 @@ class StepCallback(Callback):
 
 
 class EpochLoop(_TrainingEpochLoop):
-    """The steps of an epoch; continues from checkpoints that were saved between two of them."""
+    """The steps of an epoch; continues from checkpoints that were saved between two of them, or before a validation."""
+
+    validation_is_due = False  # a checkpoint says so that was saved when a validation had been left
 
     def on_run_start(self, data_fetcher: _DataFetcher) -> None:
         fit_loop = self.trainer.fit_loop
@@ -49,9 +53,46 @@ class EpochLoop(_TrainingEpochLoop):
             fit_loop.rng_at_first_batch = rng_state(fit_loop.loaders)
         # A checkpoint from between two steps leaves nothing to be finished: go on as if nothing had happened.
         self.restarting = fit_loop._restarting = False
+        if self.validation_is_due:
+            self.step_of_last_call -= 1
+            self.val_loop.restarting = self.validation_is_due = False
+            self.on_advance_end(data_fetcher)
+
+    def on_save_checkpoint(self) -> dict[str, Any]:
+        return super().on_save_checkpoint() | {"validation_is_due": self.validation_is_due}
+
+    def on_load_checkpoint(self, state_dict: dict[str, Any]) -> None:
+        self.validation_is_due = state_dict.pop("validation_is_due", False)
+        super().on_load_checkpoint(state_dict)
+
+    @property
+    def within_step(self) -> bool:
+        """Whether gradients have been accumulated for a step that is still to come."""
+        return self._should_accumulate()
+
+    def validate(self, data_fetcher: _DataFetcher) -> None:
+        """Run the validation that is due; when a signal ends it, go back to the moment before it, which can be saved."""
+        loaders = self.trainer.fit_loop.loaders
+        metrics = [metric for metric in self.trainer.lightning_module.modules() if isinstance(metric, Metric)]
+        unused = [metric for metric in metrics if not metric.update_called]
+        random_state, progress = rng_state(loaders), self.val_loop.batch_progress.state_dict()
+        try:
+            super().on_advance_end(data_fetcher)
+        except Preempted:
+            set_rng_state(random_state, loaders)
+            self.val_loop.batch_progress.load_state_dict(progress)
+            for metric in unused:
+                metric.reset()
+            self.trainer.training = self.validation_is_due = True
+            for callback in step_callbacks(self.trainer):
+                callback.between_steps(self.trainer, epoch_ended=False)
+            raise
 
     def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
-        super().on_advance_end(data_fetcher)
+        if self._should_check_val_fx(data_fetcher):
+            self.validate(data_fetcher)
+        else:
+            super().on_advance_end(data_fetcher)
         if self.global_step > self.step_of_last_call and not self.done:
             self.step_of_last_call = self.global_step
             for callback in step_callbacks(self.trainer):
@@ -74,6 +115,10 @@ class FitLoop(_FitLoop):
         epoch = self.epoch_progress.current
         # Lightning says that any run with max_steps stopped within an epoch.
         self._restarting = self.epoch_loop.restarting = epoch.started > epoch.processed
+
+    @property
+    def done(self) -> bool:
+        return not self.epoch_loop.validation_is_due and super().done
 
     def _load_combined_loader_states(self) -> None:
         """Called between making the loaders and beginning a pass. ExactResume sets their positions, once all is restored."""

@@ -1,4 +1,4 @@
-"""Stop between two steps when asked to, with a checkpoint: SIGTERM, SIGUSR1, Ctrl-C."""
+"""Stop when asked to, with a checkpoint of what training has reached: SIGTERM, SIGHUP, SIGUSR1, Ctrl-C."""
 
 import os
 import signal
@@ -16,8 +16,9 @@ from <<cookiecutter.package>>.engine.survival.signals import handle_stop
 class Preemption(StepCallback):
     """On a signal, save last.ckpt at the next step boundary and end the program; a second Ctrl-C ends it at once.
 
-    While a run trains, the handler only sets a flag. Before and after there is nothing to be saved: the program ends. Several
-    processes always wait for the next step, and all stop at the same one, whichever of them got the signal.
+    While a run trains, the handler only sets a flag. Before and after there is nothing to be saved, and a validation is
+    begun anew by the run that continues: the program ends. Several processes always wait for the next step, or the next
+    batch of an evaluation, and all stop at the same one, whichever of them got the signal.
     """
 
     def __init__(self) -> None:
@@ -30,6 +31,7 @@ class Preemption(StepCallback):
             os._exit(128 + number)
         self.received = number
         if not self.must_wait:
+            self.must_wait = True  # once is enough
             raise Preempted(number, rank_zero_only.rank)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -43,12 +45,24 @@ class Preemption(StepCallback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.must_wait = trainer.world_size > 1
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.must_wait = trainer.world_size > 1 or trainer.fit_loop.epoch_loop.within_step
+        if self.received and not self.must_wait:
+            raise Preempted(self.received, rank_zero_only.rank)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.must_wait = trainer.world_size > 1 or not trainer.sanity_checking
+
     def between_steps(self, trainer: Trainer, *, epoch_ended: bool, stopping: bool = False) -> None:
         if number := self.agreed_signal(trainer):
             for callback in step_callbacks(trainer):
                 if callback is not self:
                     callback.between_steps(trainer, epoch_ended=epoch_ended, stopping=True)
             raise Preempted(number, rank_zero_only.rank)
+
+    def on_validation_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        if not trainer.fit_loop.epoch_loop.within_step:
+            self.on_test_batch_end(trainer)
 
     def on_test_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
         if number := self.agreed_signal(trainer):

@@ -2,25 +2,33 @@
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
+from hashlib import sha256
 from itertools import chain, count
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
-from lightning.fabric.utilities.exceptions import MisconfigurationException
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from lightning import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from <<cookiecutter.package>>.engine.console import say
+from <<cookiecutter.package>>.engine.console import again, say, warn
 from <<cookiecutter.package>>.engine.errors import ConfigError, Preempted, TrainingError
+from <<cookiecutter.package>>.engine.machine import set_rank
+from <<cookiecutter.package>>.engine.survival.causes import explained
 from <<cookiecutter.package>>.engine.survival.config_differences import PLACE, differences
-from <<cookiecutter.package>>.engine.survival.durable_file import replacing
+from <<cookiecutter.package>>.engine.survival.durable_file import keeping, replacing
 from <<cookiecutter.package>>.engine.survival.run_lock import locked
-from <<cookiecutter.package>>.engine.survival.signals import handlers_restored
+from <<cookiecutter.package>>.engine.survival.signals import stopping_at_once
+from <<cookiecutter.package>>.engine.targets import arguments, blocks, find
 
 # Environment variable from which the further processes of a run learn its name.
 SHARED_NAME = f"{__name__.partition('.')[0].upper()}_RUN_NAME"
@@ -40,6 +48,7 @@ class Run:
         self.moved = False  # its data lie elsewhere now
         self.scored = "best"  # or last: the checkpoint that is tested in the end
         self.started, self.finished = False, summary.get("status") == "finished"
+        self.trainer: Trainer | None = None
         self.clock = time.perf_counter() - summary.get("seconds", 0)
 
     def start(self, cfg: DictConfig, **facts: Any) -> None:
@@ -47,8 +56,9 @@ class Run:
         self.started = True
         if self.checkpoint is None:  # what an earlier start logged before its first checkpoint
             (self.path / "metrics.csv").unlink(missing_ok=True)
-        self.write("config.yaml", OmegaConf.to_yaml(cfg))
+        self.write("config.yaml", text := OmegaConf.to_yaml(cfg))
         self.summary.pop("error", None)
+        facts["config_sha256"] = sha256(text.encode()).hexdigest()
         self.record(status="running", name=cfg.name, seed=cfg.seed, **facts)
 
     def record(self, **facts: Any) -> None:
@@ -73,9 +83,10 @@ def open_run(cfg: DictConfig) -> Generator[Run]:
     Raises:
         ConfigError: `name` is not the name of a folder, the folder cannot be made or is in use, or holds something else.
     """
+    set_rank(cfg)
     with ExitStack() as stack:
-        stack.enter_context(handlers_restored())
-        older = claim_folder(cfg, stack)
+        stack.enter_context(stopping_at_once())
+        new, older = claim_folder(cfg, stack)
         run = Run(Path(cfg.run_dir), {})
         try:
             run = read_run(cfg)
@@ -83,49 +94,77 @@ def open_run(cfg: DictConfig) -> Generator[Run]:
             if not run.finished:
                 run.record(status="finished")
         except BaseException as error:
-            interrupted = KeyboardInterrupt in (type(error), type(error.__context__))  # Lightning makes it an exit
-            if run.started:
-                reason = error.signal if isinstance(error, Preempted) else f"{type(error).__name__}: {error}"
-                status = "interrupted" if interrupted or isinstance(error, Preempted) else "failed"
+            shown = explained(error)
+            refused = isinstance(shown, ConfigError) and not (run.trainer and run.trainer.global_step)
+            if new and (refused or not run.started):  # leave all as it was
+                shutil.rmtree(run.path, ignore_errors=True)
+                _ = older and older.rename(run.path)
+            elif run.started:
+                stopped = isinstance(error, Preempted)
+                reason = error.signal if stopped else f"{type(shown).__name__}: {shown}"
                 with suppress(TrainingError):  # the disk may be full: the first error is the one to show
-                    run.record(status=status, error=reason)
-            elif rank_zero_only.rank == 0:
-                with suppress(OSError):  # leave all as it was: the folder of this run is empty
-                    run.path.rmdir()
-                    _ = older and older.rename(run.path)
-            if isinstance(error, MisconfigurationException):  # Lightning refuses what it was asked to do
-                raise ConfigError(str(error)) from error
-            if isinstance(error, Preempted) and run.started:
-                hint = f"name={cfg.name}{' and without overwrite=true' * cfg.overwrite}"
-                say(f"stopped by {error.signal}: the same command with {hint} continues {run.path}")
-            if interrupted:
-                raise SystemExit(130) from error
+                    run.record(status="interrupted" if stopped else "failed", error=reason)
+            if isinstance(error, Preempted):
+                say(
+                    f"stopped by {error.signal}"
+                    + (f": {how_to_continue(cfg)} continues {run.path}" * run.path.exists())
+                )
+            for child in active_children():  # of a loader: Python would wait for those that ignore signals
+                child.kill()
+            if shown is not error:
+                raise shown from error
             raise
 
 
-def claim_folder(cfg: DictConfig, stack: ExitStack) -> Path | None:
+def claim_folder(cfg: DictConfig, stack: ExitStack) -> tuple[bool, Path | None]:
     """Make and lock the folder `runs_dir/name`; choose a name when there is none.
 
-    Returns the new place of an older run of that name, moved aside because of `overwrite`.
+    Returns whether it is new, and the new place of an older run of that name: moved aside because of `overwrite`, or
+    because it has another config and not one checkpoint.
     """
     if rank_zero_only.rank != 0:  # a further process of a run that the first one has named
         cfg.name = cfg.name or os.environ.get(SHARED_NAME)
         if cfg.name is None:
             raise ConfigError("name must be given, as name=baseline, when a launcher starts the processes of a run")
-        return None
+        return False, None
     older = None
     try:
         cfg.name = cfg.name or unique_name(Path(cfg.runs_dir))
         path = Path(cfg.run_dir)
         path.mkdir(parents=True, exist_ok=True)
         stack.enter_context(locked(path))
-        if cfg.overwrite and any(path.iterdir()):
-            older = path.rename(f"{path}.replaced-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
-            path.mkdir()
+        if any(path.iterdir()) and (cfg.overwrite or is_abandoned(path, cfg)):
+            folder = path.resolve()  # what a link leads to: the lock is that folder's
+            older = folder.rename(f"{folder}.replaced-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
+            folder.mkdir()
+        stack.enter_context(keeping(path))
     except OSError as error:
         raise ConfigError(f"{cfg.run_dir if cfg.name else cfg.runs_dir} cannot be made: {error}") from error
     os.environ[SHARED_NAME] = cfg.name
-    return older
+    return all(file.match(".*.unfinished") for file in path.iterdir()), older
+
+
+def is_abandoned(path: Path, cfg: DictConfig) -> bool:
+    """Say whether a folder holds a run of another config that ended before its first checkpoint."""
+    if not (path / "config.yaml").exists():
+        return False
+    before, summary = load_run(path)
+    if (now := cfg.copy()).seed is None:
+        now.seed = before.seed
+    unfinished = summary.get("status") != "finished" and latest_checkpoint(path) is None
+    return unfinished and bool(differences(before, now))
+
+
+def latest_checkpoint(path: Path) -> Path | None:
+    """Return the checkpoint of a run from which it continues."""
+    return next(filter(Path.exists, (path / "checkpoints" / name for name in ("last.ckpt", "best.ckpt"))), None)
+
+
+def how_to_continue(cfg: DictConfig) -> str:
+    """Return the command that continues this run, in words where it is the one that was given."""
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        return f"the jobs after it have not run, `{again(f'name={cfg.name}', *['overwrite=false'] * cfg.overwrite)}`"
+    return f"the same command with name={cfg.name}{' and without overwrite=true' * cfg.overwrite}"
 
 
 def unique_name(runs_dir: Path) -> str:
@@ -151,32 +190,53 @@ def read_run(cfg: DictConfig) -> Run:
     before, summary = load_run(path)
     if cfg.seed is None:
         cfg.seed = before.seed
-    scored = "last" if cfg.checkpoint == "last" and summary.get("status") != "finished" else "best"
-    if scored == "last":
-        cfg.checkpoint = before.checkpoint
+    run = Run(path, summary, latest_checkpoint(path))
+    if cfg.checkpoint == "last" and not run.finished:
+        cfg.checkpoint, run.scored = before.checkpoint, "last"
         say(f"{path} is to be scored with its last.ckpt instead of its best.ckpt (checkpoint=last)")
     changes = differences(before, cfg)
-    moved = [key for key in changes if PLACE.fullmatch(key) and summary.get("split_sha256")]
-    if unlike := [line for key, line in changes.items() if key not in moved]:
+    run.moved = any(PLACE.fullmatch(key) for key in changes)
+    unlike = [line for key, line in changes.items() if not (PLACE.fullmatch(key) and summary.get("split_sha256"))]
+    if run.finished and changes.keys() == {"trainer.max_epochs"} and before.trainer.max_epochs < cfg.trainer.max_epochs:
+        check_schedule(cfg, before, path)
+        run.finished = False
+        say(f"{path} was finished after {before.trainer.max_epochs} epochs and goes on to {cfg.trainer.max_epochs}")
+    elif unlike and (run.checkpoint or run.finished):
         raise ConfigError(
             f"{path} has another config. Choose another name, give the same values, or start afresh with overwrite=true, "
             f"which moves the folder aside:\n  " + "\n  ".join(unlike)
         )
-    checkpoints = (path / "checkpoints" / name for name in ("last.ckpt", "best.ckpt"))
-    run = Run(path, summary, next(filter(Path.exists, checkpoints), None))
-    run.moved, run.scored = bool(moved), scored
     return run
 
 
+def check_schedule(cfg: DictConfig, before: DictConfig, path: Path) -> None:
+    """Raise ConfigError when the learning rate of a finished run was planned for its length."""
+    for _, block in blocks(OmegaConf.to_container(cfg.get("scheduler") or {}, resolve=True), "scheduler"):
+        if {"total_steps", "T_max"} & arguments(find(block["_target_"]))[0].keys():
+            more = cfg.trainer.max_epochs - before.trainer.max_epochs
+            start = [f"checkpoint={path}/checkpoints/last.ckpt", "optimizer_state=true", f"trainer.max_epochs={more}"]
+            raise ConfigError(
+                f"{path} is finished, and its scheduler planned the learning rate for {before.trainer.max_epochs} epochs. Begin a "
+                f"new run with its weights and optimizer:\n  {again(f'name={cfg.name}-2', *start)}"
+            )
+
+
 def load_run(run_dir: str | Path | None) -> tuple[DictConfig, dict[str, Any]]:
-    """Read the config.yaml and the summary.json of a run."""
+    """Read the config.yaml and the summary.json of a run; a summary that is damaged counts as empty."""
     path = Path(str(run_dir or ""))
     try:
         cfg = OmegaConf.load(path / "config.yaml")
-        summary = json.loads((path / "summary.json").read_text()) if (path / "summary.json").exists() else {}
-        if isinstance(cfg, DictConfig) and isinstance(summary, dict):
-            return cfg, summary
-        error = "config.yaml or summary.json is not a mapping"
-    except (OSError, ValueError, YAMLError) as cause:
-        error = str(cause)
-    raise ConfigError(f"run must be the folder of a run, as run=runs/baseline, got {run_dir}: {error}")
+        if not isinstance(cfg, DictConfig):
+            raise YAMLError("config.yaml is not a mapping")
+        summary = (path / "summary.json").read_bytes() if (path / "summary.json").exists() else b"{}"
+        found = sha256((path / "config.yaml").read_bytes()).hexdigest()
+    except (OSError, ValueError, YAMLError) as error:
+        raise ConfigError(f"run must be the folder of a run, as run=runs/baseline, got {run_dir}: {error}") from error
+    try:
+        facts = dict(json.loads(summary))
+        if facts.get("config_sha256", found) != found:
+            warn(f"{path / 'config.yaml'} is not as the run wrote it: it was edited since")
+        return cfg, facts
+    except (ValueError, TypeError) as error:
+        warn(f"{path / 'summary.json'} is {'damaged' if summary else 'empty'} and what it said is lost ({error})")
+        return cfg, {}

@@ -8,7 +8,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from <<cookiecutter.package>>.engine.console import warn
 from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.survival.durable_file import UNSUPPORTED
 
 
 @contextmanager
@@ -16,11 +18,12 @@ def locked(folder: Path) -> Generator[None]:
     """Hold the lock of a folder: a file beside it, removed in the end.
 
     It belongs to this process alone: processes of a loader, which may outlive it for some seconds, do not inherit it.
+    All paths to a folder, through links, are one lock.
 
     Raises:
-        ConfigError: another process holds it, or files cannot be locked there.
+        ConfigError: another process holds it.
     """
-    path = folder.with_name(f".{folder.name}.lock")
+    path = (real := folder.resolve()).with_name(f".{real.name}.lock")
     file = take(path, folder)
     with file:
         file.truncate(0)
@@ -47,7 +50,7 @@ def take(path: Path, folder: Path) -> TextIO:
             holder = file.read() or "another process"
             raise ConfigError(f"{folder} is in use by {holder}: wait for it, or choose another name") from error
         except OSError as error:
-            raise ConfigError(f"{path} cannot be locked: {error.strerror}. Choose another runs_dir") from error
+            raise ConfigError(f"{path} cannot be locked: {error.strerror}. Choose another folder") from error
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
@@ -55,7 +58,16 @@ def take(path: Path, folder: Path) -> TextIO:
 
 
 def lock(file: TextIO) -> None:
-    """Take the lock, or raise OSError at once."""
+    """Take the lock, or raise OSError at once; where the file system has no locks, say so and go on without."""
+    try:
+        lock_descriptor(file)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        warn(f"this file system has no locks ({error.strerror}): take care that no two processes use the same name")
+
+
+def lock_descriptor(file: TextIO) -> None:
     if sys.platform == "win32":
         import msvcrt
 
