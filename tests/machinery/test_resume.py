@@ -350,7 +350,7 @@ def test_weights_that_are_not_finite_are_never_saved(compose_config, monkeypatch
 
 def test_a_monitor_that_is_not_logged_is_one_message(compose_config):
     with pytest.raises(ConfigError, match="monitor=val/acc is not logged; did you mean val/accuracy"):
-        train(compose_config(*CPU, "monitor=val/acc", "callbacks.early_stopping=null"))
+        train(compose_config(*CPU, "monitor=val/acc", "mode=max", "callbacks.early_stopping=null"))
 
 
 @pytest.mark.parametrize("overrides", [[], ["+trainer.val_check_interval=4"], ["+trainer.max_steps=11"]], ids=str)
