@@ -53,7 +53,7 @@ def summary_of(project, name):
         (
             ["train.py", "trainer.acelerator=gpu"],
             1,
-            "no key; did you mean trainer.accelerator?\n+trainer.acelerator=gpu hands",
+            "no key; did you mean trainer.accelerator?\n+trainer.acelerator=gpu adds it",
         ),
         (["train.py", "lr=0.5"], 1, "lr is no key; did you mean optimizer.lr?\n"),
         (["train.py", "+lr=0.5"], 1, "lr is no key; did you mean optimizer.lr?\n"),

@@ -100,7 +100,9 @@ def better(model: LightningModule, monitor: str | None, mode: str) -> str:
     """
     collections = [module for module in model.modules() if isinstance(module, MetricCollection)]
     metrics = {name: metric for collection in collections for name, metric in collection.items()}
-    higher = False if monitor and monitor.endswith("loss") else getattr(metrics.get(monitor), "higher_is_better", None)
+    higher = (
+        False if monitor and monitor.endswith("loss") else getattr(metrics.get(monitor or ""), "higher_is_better", None)
+    )
     known = mode if higher is None else ("min", "max")[higher]
     if mode not in ("auto", known):
         raise ConfigError(

@@ -84,11 +84,5 @@ def described(error: Exception) -> str:
     if not override or not isinstance(cause, OmegaConfBaseException):
         return f"{error}\n{cause}" if cause else str(error)
     key, addition = override.groups()
-    plain = OmegaConf.to_container(cause.parent_node._get_root())
-    group = plain.get(key.partition(".")[0])
-    takes = (
-        isinstance(group, dict)
-        and "_target_" in group
-        and f"\n{addition} hands it to {group['_target_']} if that takes it"
-    )
-    return no_key(key, plain) + (takes or "")
+    plain: Any = OmegaConf.to_container(cause.parent_node._get_root())
+    return no_key(key, plain) + f"\n{addition} adds it, where the target takes it" * ("." in key)

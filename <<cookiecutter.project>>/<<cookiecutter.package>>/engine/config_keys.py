@@ -13,24 +13,12 @@ from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.targets import fits, mismatch
 
 # The keys of train.yaml and evaluate.yaml that are one value. Whatever else you write goes under `own`, for ${own.x}.
-VALUES = {
-    "name": str | None,
-    "seed": int | None,
-    "test": bool,
-    "checkpoint": str | None,
-    "optimizer_state": bool,
-    "threads": int | None,
-}
-VALUES |= {"matmul_precision": Literal["highest", "high", "medium"], "monitor": str | None}
-VALUES |= {
-    "mode": Literal["auto", "min", "max"],
-    "checks": Literal["error", "warn", "skip"],
-    "intended": list,
-}
-VALUES |= {"overwrite": bool, "runs_dir": str, "run_dir": str, "run": str | None, "split": Literal["test", "val"]}
+VALUES = {"name": str | None, "seed": int | None, "run": str | None, "runs_dir": str, "run_dir": str, "test": bool}
+VALUES |= {"checkpoint": str | None, "optimizer_state": bool, "threads": int | None, "monitor": str | None}
+VALUES |= {"overwrite": bool, "intended": list, "mode": Literal["auto", "min", "max"], "split": Literal["test", "val"]}
+VALUES |= {"checks": Literal["error", "warn", "skip"], "matmul_precision": Literal["highest", "high", "medium"]}
 
 BLOCKS = ("data", "model", "trainer", "loss", "optimizer", "scheduler")  # a `_target_` and its arguments
-REQUIRED = ("data", "model", "trainer")
 MAPS = ("callbacks", "logger", "metrics")  # of blocks, by names of your choice
 FILES = ("path", "test_path", "predict_path")  # of data
 FRACTIONS = ("val_fraction", "test_fraction")  # of data
@@ -42,16 +30,12 @@ def check_config(cfg: DictConfig) -> None:
     A path that begins with `~` gets the home folder.
     """
     cfg.merge_with(at_home(OmegaConf.to_container(cfg)))
-    plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # an interpolation to nowhere ends here
-    known = {*VALUES, *BLOCKS, *MAPS, "own"}
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)  # an interpolation to nowhere ends here
     for key, value in plain.items():
-        if key not in known:
+        if key not in {*VALUES, *BLOCKS, *MAPS, "own"}:
             raise ConfigError(f"{no_key(key, plain)}\nA value of your own belongs under `own`, as +own.{key}=...")
         if key in VALUES and (not fits(value, VALUES[key]) or value == ""):
             raise ConfigError(mismatch(key, value, VALUES[key]))
-    for key in REQUIRED * ("run" not in plain):
-        if "_target_" not in (plain.get(key) or {}):
-            raise ConfigError(f"{key} has no _target_: choose one of configs/{key}/")
     for key in (*BLOCKS, *MAPS):
         check_map(key, plain.get(key), plain, of_blocks=key in MAPS)
     if not re.fullmatch(r"\w[\w.-]*", plain.get("name") or "unnamed"):
@@ -61,19 +45,23 @@ def check_config(cfg: DictConfig) -> None:
     check_files(plain)
 
 
-def check_map(key: str, value: Any, plain: dict[str, Any], *, of_blocks: bool) -> None:
+def check_map(key: str, node: Any, plain: dict[str, Any], *, of_blocks: bool = False) -> None:
     """Raise ConfigError for what stands among blocks and is none: its name is misspelt."""
-    if not isinstance(value, dict | None):
-        raise ConfigError(f"{key} must be a block with a _target_, or null, got {value!r}")
-    children = {f"{key}.{name}": child for name, child in (value or {}).items()}
-    of_blocks |= (
-        any(isinstance(child, dict) and "_target_" in child for child in children.values()) and "_target_" not in value
-    )
+    if node is not None and not isinstance(node, dict):
+        raise ConfigError(f"{key} must be a block with a _target_, or null, got {node!r}")
+    if key in BLOCKS[:3] and "run" not in plain and "_target_" not in (node or {}):
+        raise ConfigError(f"{key} has no _target_: choose one of configs/{key}/")
+    children = node or {}
+    of_blocks |= "_target_" not in children and any(map(is_block, children.values()))
     for name, child in children.items():
-        if of_blocks and child and not (isinstance(child, dict) and "_target_" in child):
-            raise ConfigError(f"{name} has no _target_, so nobody reads it: {no_key(name, plain)}")
+        if of_blocks and child and not is_block(child):
+            raise ConfigError(f"{key}.{name} has no _target_, so nobody reads it: {no_key(f'{key}.{name}', plain)}")
         if isinstance(child, dict):
-            check_map(name, child, plain, of_blocks=False)
+            check_map(f"{key}.{name}", child, plain)
+
+
+def is_block(node: Any) -> bool:
+    return isinstance(node, dict) and "_target_" in node
 
 
 def check_files(plain: dict[str, Any]) -> None:
@@ -104,15 +92,13 @@ def at_home(node: Any) -> Any:
 
 def no_key(key: str, plain: dict[str, Any]) -> str:
     """Return `... is no key`, with the nearest of those that a config has: the same last word, or almost the same words."""
-    names = list(dotted(plain))
     parent, _, last = key.rpartition(".")
-    same = [name for name in names if name.rpartition(".")[2] == last and name != key]
-    beside = {name.rpartition(".")[2]: name for name in names if name.rpartition(".")[0] == parent and name != key}
-    ends = {name.rpartition(".")[2]: name for name in names if name != key}
-    near = same or [
-        (ends | beside)[end] for end in get_close_matches(last, beside) or get_close_matches(last, ends, cutoff=0.8)
-    ]
-    return f"{key} is no key" + (f"; did you mean {near[0]}?" if near else "")
+    ends = {name.rpartition(".")[2]: name for name in dotted(plain) if name != key}
+    beside = {
+        name.rpartition(".")[2]: name for name in dotted(plain) if name.rpartition(".")[0] == parent and name != key
+    }
+    nearest = [last] * (last in ends) or get_close_matches(last, beside) or get_close_matches(last, ends, cutoff=0.8)
+    return f"{key} is no key" + (f"; did you mean {(ends | beside)[nearest[0]]}?" if nearest else "")
 
 
 def dotted(node: Any, key: str = "") -> Iterator[str]:

@@ -90,7 +90,9 @@ def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     be_quiet()
     run_cfg, summary = load_run(cfg.run)
     run_cfg.trainer.merge_with(cfg.trainer)
-    run_cfg.data = cfg.data if "_target_" in cfg.data else OmegaConf.merge(run_cfg.data, cfg.data)
+    if "_target_" in cfg.data:  # other data altogether
+        run_cfg.data.clear()
+    run_cfg.data.merge_with(cfg.data)
     set_machine(run_cfg)
     check_blocks(run_cfg)
     path = checkpoints.find_checkpoint(Path(cfg.run), cfg.checkpoint, summary)

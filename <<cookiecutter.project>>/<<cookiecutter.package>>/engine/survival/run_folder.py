@@ -211,7 +211,8 @@ def read_run(cfg: DictConfig) -> Run:
 
 def check_schedule(cfg: DictConfig, before: DictConfig, path: Path) -> None:
     """Raise ConfigError when the learning rate of a finished run was planned for its length."""
-    for _, block in blocks(OmegaConf.to_container(cfg, resolve=True).get("scheduler"), "scheduler"):
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    for _, block in blocks(plain.get("scheduler"), "scheduler"):
         if {"total_steps", "T_max"} & arguments(find(block["_target_"]))[0].keys():
             more = cfg.trainer.max_epochs - before.trainer.max_epochs
             start = [f"checkpoint={path}/checkpoints/last.ckpt", "optimizer_state=true", f"trainer.max_epochs={more}"]
