@@ -82,7 +82,9 @@ def described(error: Exception) -> str:
         return "".join(traceback.format_exception(error))
     override = re.match(r"Could not override '([^']+)'\.\s+To append to your config use (\S+)", str(error))
     if not override or not isinstance(cause, OmegaConfBaseException):
-        return f"{error}\n{cause}" if cause else str(error)
+        text = str(error).partition("\nConfig search path")[0]
+        return f"{text}\n{cause}" if cause else text
     key, addition = override.groups()
     plain: Any = OmegaConf.to_container(cause.parent_node._get_root())
+    plain.pop("hydra", None)
     return no_key(key, plain) + f"\n{addition} adds it, where the target takes it" * ("." in key)

@@ -38,6 +38,8 @@ def check_config(cfg: DictConfig) -> None:
             raise ConfigError(mismatch(key, value, VALUES[key]))
     for key in (*BLOCKS, *MAPS):
         check_map(key, plain.get(key), plain, of_blocks=key in MAPS)
+    if twice := [key for key in ("callbacks", "logger") if key in (plain.get("trainer") or {})]:
+        raise ConfigError(f"{twice[0]} has two places, trainer.{twice[0]} and {twice[0]}: use the second")
     if not re.fullmatch(r"\w[\w.-]*", plain.get("name") or "unnamed"):
         raise ConfigError(f"name must be one folder of letters, digits, '_', '-' and '.', got {plain['name']!r}")
     if plain.get("optimizer_state") and not plain["checkpoint"]:
@@ -54,6 +56,8 @@ def check_map(key: str, node: Any, plain: dict[str, Any], *, of_blocks: bool = F
     children = node or {}
     of_blocks |= "_target_" not in children and any(map(is_block, children.values()))
     for name, child in children.items():
+        if of_blocks and child and not isinstance(child, dict):
+            raise ConfigError(f"{key}.{name} must be a block with a _target_, or null, got {child!r}")
         if of_blocks and child and not is_block(child):
             raise ConfigError(f"{key}.{name} has no _target_, so nobody reads it: {no_key(f'{key}.{name}', plain)}")
         if isinstance(child, dict):
