@@ -64,7 +64,7 @@ def summary_of(project, name):
         (["train.py", "checkpoint=none.ckpt"], 1, "checkpoint=none.ckpt does not exist"),
         (["train.py", "name=a/b"], 1, "name must be one folder"),
         (["train.py", "seed=${paths.x}"], 1, ": Interpolation key 'paths.x' not found\n"),
-        (["train.py", "run=runs/x"], 1, "run is no key\n"),
+        (["train.py", "run=runs/x"], 1, "run is no key; did you mean run_dir?\n"),
         (["train.py", "data=null"], 1, "a group is left out with ~"),
         (["train.py", "model=resnt"], 1, "Available options in 'model'"),
         (["evaluate.py", "--help"], 0, "Usage: python evaluate.py run=runs/<name>"),
