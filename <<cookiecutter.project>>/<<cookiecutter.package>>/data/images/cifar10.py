@@ -69,7 +69,7 @@ class CIFAR10(OfficialImages):
 
     def read_batch(self, file: IO[bytes]) -> Samples:
         """Return the samples of a pickle; the images are a view of (N, 3072) that lies in memory as (N, C, H, W)."""
-        batch = {as_text(key): value for key, value in ArrayUnpickler(file, encoding="bytes").load().items()}
+        batch = ArrayUnpickler(file, encoding="latin1").load()  # written by Python 2
         images, labels = batch["data"], np.asarray(batch[self.label_key])
         if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (3072,):
             raise ValueError("data must be an array (N, 3072), uint8")
@@ -95,8 +95,3 @@ class ArrayUnpickler(pickle.Unpickler):
         if (module_name, global_name) not in ARRAY:
             raise pickle.UnpicklingError(f"{module_name}.{global_name} has no place in CIFAR")
         return super().find_class(module_name, global_name)
-
-
-def as_text(key: str | bytes) -> str:
-    """Return a string as Python 3 has it, where Python 2 wrote the published files."""
-    return key.decode() if isinstance(key, bytes) else key

@@ -172,9 +172,8 @@ def ending(path: str) -> str:
 
 def image_file(root: Path, path: str, split: str, class_name: str) -> ImageFile:
     relative = Path(path).relative_to(root).as_posix()
-    status = (
-        os.stat(path) if os.path.exists(path) else os.lstat(path)
-    )  # a broken link is named with the unreadable files
+    # A broken link is named with the unreadable files.
+    status = os.stat(path) if os.path.exists(path) else os.lstat(path)
     return ImageFile(relative, split, class_name, status.st_size, status.st_mtime_ns)
 
 
