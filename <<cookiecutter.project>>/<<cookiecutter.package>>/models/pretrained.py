@@ -17,7 +17,7 @@ try:
     import timm
 except ModuleNotFoundError as error:
     raise ConfigError(
-        f'{error.name} is missing: `uv sync --extra pretrained` or `pip install -e ".[pretrained]"`'
+        f'{error.name} is missing: uv sync --extra pretrained, or pip install -e ".[pretrained]"'
     ) from error
 
 

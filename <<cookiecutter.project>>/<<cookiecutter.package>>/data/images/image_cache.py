@@ -103,9 +103,6 @@ class ImageCache:
         try:
             with replacing(self.pixels_path) as output:
                 for n, (key, picture) in enumerate(self.pictures()):
-                    if isinstance(picture, Unreadable):
-                        self.unreadable[self.files[n].path] = str(picture)
-                        picture = Picture(np.zeros(self.shape[1:], dtype=np.uint8), largest=0)
                     self.facts[n] = key, short(hashlib.sha256(picture.pixels.tobytes())), picture.largest
                     if self.keep_pixels:
                         output.write(picture.pixels.tobytes())
@@ -115,24 +112,24 @@ class ImageCache:
         except TrainingError as error:
             raise ConfigError(f"{error}\n{needed}. {remedy}") from error
 
-    def pictures(self) -> Iterator[tuple[int, Picture | Unreadable]]:
-        """Yield the hash and the picture of each file, or what is wrong with it, read by a thread for each core."""
+    def pictures(self) -> Iterator[tuple[int, Picture]]:
+        """Yield the hash and the picture of each file, black where it is unreadable, read by a thread for each core."""
 
-        def read(file: ImageFile) -> tuple[int, Picture | Unreadable]:
+        def read(file: ImageFile) -> tuple[int, Picture]:
             path = self.root / file.path
             try:
-                return file_hash(path), self.read(path)
+                picture = self.read(path)
             except Unreadable as error:
-                return file_hash(path), error
+                self.unreadable[file.path] = str(error)
+                picture = Picture(np.zeros(self.shape[1:], dtype=np.uint8), largest=0)
+            return file_hash(path), picture
 
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         ahead = 32 * threads  # read, and not yet written
-        bar = tqdm(total=len(self.files), unit=" images", leave=False, file=sys.stdout, disable=not sys.stdout.isatty())
-        with bar, ThreadPoolExecutor(threads) as pool:
-            for start in range(0, len(self.files), ahead):
-                for picture in pool.map(read, self.files[start : start + ahead]):
-                    yield picture
-                    bar.update()
+        starts = range(0, len(self.files), ahead)
+        with ThreadPoolExecutor(threads) as pool:
+            for start in tqdm(starts, unit=f" x {ahead} images", leave=False, disable=not sys.stdout.isatty()):
+                yield from pool.map(read, self.files[start : start + ahead])
 
 
 def file_hash(path: Path) -> int:

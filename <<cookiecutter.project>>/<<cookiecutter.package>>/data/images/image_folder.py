@@ -177,7 +177,7 @@ def check_settings(root: str | None, size: Any, channels: int, white_value: floa
 
 def tell_unreadable(unreadable: Mapping[str, str], num_files: int, skip: bool) -> None:
     """Name the files that cannot be read; raise ConfigError if they are not to be skipped."""
-    listed = some((f"{path!r}: {reason}" for path, reason in unreadable.items()), between="\n  ")
+    listed = some((f"{path!r}: {reason}" for path, reason in sorted(unreadable.items())), between="\n  ")
     found = f"{len(unreadable)} of {num_files} images cannot be read:\n  {listed}"
     if not skip:
         raise ConfigError(f"{found}\nRepair or remove them, or leave them out with data.skip_unreadable=true")
