@@ -16,9 +16,7 @@ from <<cookiecutter.package>>.models.classifier import Classifier
 try:
     import timm
 except ModuleNotFoundError as error:
-    raise ConfigError(
-        f'{error.name} is missing: uv sync --extra pretrained, or pip install -e ".[pretrained]"'
-    ) from error
+    raise ConfigError(f'needs {error.name}: uv sync --extra pretrained, or pip install -e ".[pretrained]"') from error
 
 
 class Pretrained(Classifier):
@@ -121,8 +119,8 @@ def pretrained_net(backbone: str, weights: str, input_shape: Sequence[int], num_
     if weights == "timm" and not cfg.has_weights:
         raise ConfigError(f"model.weights=timm: timm has no weights for {backbone}: choose null or the path of a file")
     overlay = {} if weights == "timm" else from_file(Path(weights), classifier_names(cfg.classifier)[0])
+    fit = options(backbone, input_shape)
     try:
-        fit = options(backbone, input_shape)
         net: Any = timm.create_model(backbone, pretrained=True, pretrained_cfg_overlay=overlay, **fit)
     except Exception as error:
         wrong = f"model.weights={weights} does not fit model.backbone={backbone}: {brief(error)}"

@@ -4,9 +4,8 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -49,9 +48,7 @@ class ImageCache:
         ConfigError: the disk is full, the folder cannot be written, ...; nothing is left over.
     """
 
-    def __init__(
-        self, folder: Path, root: Path, files: Sequence[ImageFile], *, keep_pixels: bool, **reading: Any
-    ) -> None:
+    def __init__(self, folder: Path, root: Path, files: list[ImageFile], *, keep_pixels: bool, **reading: Any) -> None:
         self.root, self.files, self.keep_pixels = root, files, keep_pixels
         self.shape = len(files), reading["size"], reading["size"], reading["channels"]
         self.num_bytes = int(np.prod(self.shape, dtype=np.int64)) if keep_pixels else 0
@@ -79,8 +76,8 @@ class ImageCache:
         num_bytes = self.num_bytes + sum(file.size for file in self.files)
         step = max(num_bytes // CHECKED_BYTES, len(self.files) // CHECKED_FILES) + 1
         places = set(range(0, len(self.files), step))
-        if self.unreadable:  # one that could not be opened may be by now
-            places |= {n for n, file in enumerate(self.files) if file.path in self.unreadable}
+        # One that could not be opened may be by now.
+        places |= {n for n, file in enumerate(self.files) if file.path in self.unreadable}
         if any(self.facts[n, 0] != file_hash(self.root / self.files[n].path) for n in places):
             return False
         pixels = np.memmap(self.pixels_path, mode="r", shape=self.shape) if self.keep_pixels else []
@@ -128,7 +125,7 @@ class ImageCache:
         ahead = 32 * threads  # read, and not yet written
         starts = range(0, len(self.files), ahead)
         with ThreadPoolExecutor(threads) as pool:
-            for start in tqdm(starts, unit=f" x {ahead} images", leave=False, disable=not sys.stdout.isatty()):
+            for start in tqdm(starts, unit=f" x {ahead} images", leave=False, disable=None):
                 yield from pool.map(read, self.files[start : start + ahead])
 
 
