@@ -146,7 +146,7 @@ def test_16_bit_training_gets_16_bit_images():
 def test_a_mean_for_other_channels_is_refused():
     dataset = TensorDataset(random_images(), torch.arange(64) % 2)
     for mean, std in ([0.5], [0.5, 0.5, 0.5]), ([0.5] * 3, [0.2, 0.2, 0.0]), ([0.5], [0.2]):
-        with pytest.raises(ConfigError, match=r"data.mean and data.std need a number for each"):
+        with pytest.raises(ConfigError, match=r"data.(mean|std) must have 3 numbers"):
             Images({"train": dataset}, mean=mean, std=std, batch_size=8)
 
 

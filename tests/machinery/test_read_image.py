@@ -204,7 +204,7 @@ DAMAGES = {
     floating: "values are negative, fractions or above 65535",
     loop: "symbolic links",
     pipe: "a pipe or a device",
-    broken_link: "does not exist",
+    broken_link: "No such file",
 }
 
 

@@ -42,15 +42,14 @@ class TensorData(LightningDataModule):
         sha256: str | None = None,
     ) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise ConfigError(f"data.batch_size must be at least 1, got {batch_size}")
-        if eval_batch_size is not None and eval_batch_size < 1:
-            raise ConfigError(f"data.eval_batch_size must be null or at least 1, got {eval_batch_size}")
+        self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
+        for name, size in (("batch_size", batch_size), ("eval_batch_size", self.eval_batch_size)):
+            if size < 1:
+                raise ConfigError(f"data.{name} must be at least 1, got {size}")
         if num_workers < 0:
             raise ConfigError(f"data.num_workers must be at least 0, got {num_workers}")
         self.splits = dict(splits)
         self.loading = {"batch_size": batch_size, "num_workers": num_workers, "seed": seed}
-        self.eval_batch_size = eval_batch_size or batch_size
         self.split_sha256 = sha256 or split_sha256(self.splits)
 
     def state_dict(self) -> dict[str, Any]:

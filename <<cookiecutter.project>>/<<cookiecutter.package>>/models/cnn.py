@@ -36,10 +36,11 @@ class CNN(Classifier):
         return self.head(features.mean(dim=(2, 3)))
 
 
-def conv_block(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Convolve 3x3, normalise, rectify; height and width stay."""
+def conv_block(in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1) -> nn.Sequential:
+    """Convolve, normalise, rectify; height and width are divided by the stride."""
+    size = {"kernel_size": kernel_size, "stride": stride, "padding": kernel_size // 2}
     return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=False),
+        nn.Conv2d(in_channels, out_channels, **size, bias=False),
         nn.BatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
     )

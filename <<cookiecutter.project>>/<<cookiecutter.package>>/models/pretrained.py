@@ -16,11 +16,7 @@ from <<cookiecutter.package>>.models.classifier import Classifier
 try:
     import timm
 except ModuleNotFoundError as error:
-    if error.name != "timm":
-        raise
-    raise ConfigError(
-        'model=pretrained needs the package timm: `uv sync --extra pretrained` or `pip install -e ".[pretrained]"`'
-    ) from error
+    raise ConfigError(f'needs {error.name}: uv sync --extra pretrained, or pip install -e ".[pretrained]"') from error
 
 
 class Pretrained(Classifier):
@@ -96,9 +92,8 @@ def random_net(backbone: str, input_shape: Sequence[int], num_classes: int) -> n
         raise ConfigError(f"model=pretrained takes images (C, H, W), the data has {tuple(input_shape)}")
     names = {*timm.list_models(), *timm.list_models(pretrained=True)}
     if backbone not in names:
-        raise ConfigError(
-            f"model.backbone must be a name of timm.list_models(), got {backbone!r}{did_you_mean(backbone, names)}"
-        )
+        got = f"{backbone!r}{did_you_mean(backbone, names)}"
+        raise ConfigError(f"model.backbone must be a name of timm.list_models(), got {got}")
     try:
         net: Any = timm.create_model(backbone, num_classes=num_classes, **options(backbone, input_shape))
         with torch.no_grad():
@@ -124,21 +119,19 @@ def pretrained_net(backbone: str, weights: str, input_shape: Sequence[int], num_
     if weights == "timm" and not cfg.has_weights:
         raise ConfigError(f"model.weights=timm: timm has no weights for {backbone}: choose null or the path of a file")
     overlay = {} if weights == "timm" else from_file(Path(weights), classifier_names(cfg.classifier)[0])
+    fit = options(backbone, input_shape)
     try:
-        net: Any = timm.create_model(
-            backbone, pretrained=True, pretrained_cfg_overlay=overlay, **options(backbone, input_shape)
-        )
+        net: Any = timm.create_model(backbone, pretrained=True, pretrained_cfg_overlay=overlay, **fit)
     except Exception as error:
-        if overlay:
-            raise ConfigError(
-                f"model.weights={weights} does not fit model.backbone={backbone}: {brief(error)}"
-            ) from error
-        raise ConfigError(
-            f"model.weights=timm: the weights of {backbone} ({cfg.hf_hub_id or cfg.url}) are not on "
-            f"this machine and cannot be downloaded: {brief(error)}\n"
-            "Fetch the file on another machine and name it here, model.weights=path/of/model.safetensors, "
-            "or begin from random weights, model.weights=null"
-        ) from error
+        wrong = f"model.weights={weights} does not fit model.backbone={backbone}: {brief(error)}"
+        if weights == "timm":
+            wrong = (
+                f"model.weights=timm: the weights of {backbone} ({cfg.hf_hub_id or cfg.url}) are not on "
+                f"this machine and cannot be downloaded: {brief(error)}\n"
+                "Fetch the file on another machine and name it here, model.weights=path/of/model.safetensors, "
+                "or begin from random weights, model.weights=null"
+            )
+        raise ConfigError(wrong) from error
     net.pretrained_cfg.pop("state_dict", None)  # a second copy of the weights
     if net.num_classes != num_classes:
         net.reset_classifier(num_classes)
@@ -164,9 +157,7 @@ def from_file(path: Path, classifier: str) -> dict[str, Any]:
         if not all(isinstance(tensor, Tensor) for tensor in state.values()) or not state:
             raise ValueError(f"it holds {', '.join(map(str, state)) or 'nothing'}")
     except Exception as error:
-        raise ConfigError(
-            f"model.weights={path} cannot be read: it is truncated or holds no weights ({brief(error)})"
-        ) from error
+        raise ConfigError(f"model.weights={path} is truncated or holds no weights ({brief(error)})") from error
     num_classes = len(state.get(f"{classifier}.weight", ()))
     return {"state_dict": state, "num_classes": num_classes, "label_offset": 0}
 

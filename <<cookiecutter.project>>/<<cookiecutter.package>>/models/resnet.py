@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.models.classifier import Classifier
+from <<cookiecutter.package>>.models.cnn import conv_block
 
 SMALL = 64  # pixels: images up to this side are not made smaller before the first stage
 
@@ -30,7 +31,11 @@ class ResNet(Classifier):
         if min(width, *blocks, len(blocks)) < 1:
             raise ConfigError(f"model.width and each of model.blocks must be at least 1, got {width} and {blocks}")
         in_channels, height, image_width = input_shape
-        self.stem = (small_stem if max(height, image_width) <= SMALL else large_stem)(in_channels, width)
+        if max(height, image_width) <= SMALL:  # height and width stay, as in the paper's networks for CIFAR-10
+            self.stem = conv_block(in_channels, width)
+        else:  # they are quartered, as in the paper's networks for ImageNet
+            self.stem = conv_block(in_channels, width, kernel_size=7, stride=2)
+            self.stem.append(nn.MaxPool2d(kernel_size=3, stride=2, padding=1))
         channels = [width, *(width * 2**stage for stage in range(len(blocks)))]
         self.stages = nn.Sequential()
         for stage, (m, n) in enumerate(pairwise(channels)):
@@ -65,25 +70,6 @@ class BasicBlock(nn.Module):
         """Map (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride)."""
         residual = self.norm2(self.conv2(self.relu(self.norm1(self.conv1(x)))))
         return self.relu(residual + self.shortcut(x))
-
-
-def small_stem(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Height and width stay, as in the paper's networks for CIFAR-10."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=False),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(inplace=True),
-    )
-
-
-def large_stem(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Height and width are quartered, as in the paper's networks for ImageNet."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size=7, stride=2, padding=3, bias=False),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(inplace=True),
-        nn.MaxPool2d(kernel_size=3, stride=2, padding=1),
-    )
 
 
 def initialize(module: nn.Module) -> None:

@@ -51,10 +51,9 @@ class Supervised(LightningModule):
         # The targets are checked once, by engine/checks, not in every batch.
         offered = {"validate_args": False} | {k: v for k, v in self.hparams.items() if k == "num_classes"}
         measures = {name: build(block, **offered) for name, block in (metrics or {}).items()}
+        # The last value of each metric of many numbers: a confusion matrix, one of each class.
+        self.of_many_numbers: dict[str, Any] = {}
         # Without groups: torchmetrics joins metrics whose states are equal after one batch, and then counts wrong.
-        self.of_many_numbers: dict[
-            str, Any
-        ] = {}  # the last value of each such metric: a confusion matrix, one of each class
         self.val_metrics = MetricCollection(measures, prefix="val/", compute_groups=False)
         self.test_metrics = self.val_metrics.clone(prefix="test/")
 

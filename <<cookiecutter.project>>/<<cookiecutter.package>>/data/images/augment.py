@@ -91,10 +91,8 @@ class RandomAffine:
 
     def __init__(self, degrees: float = 10.0, scale: float = 0.1, translate: float = 0.06) -> None:
         if min(degrees, scale, translate) < 0 or scale >= 1:
-            raise ConfigError(
-                f"data.augment: degrees, scale and translate must be at least 0, scale below 1, "
-                f"got {degrees}, {scale} and {translate}"
-            )
+            got = f"got {degrees}, {scale} and {translate}"
+            raise ConfigError(f"data.augment: degrees, scale and translate must be at least 0, scale below 1, {got}")
         self.angle, self.scale, self.translate = math.radians(degrees), scale, translate
 
     def __call__(self, images: Tensor) -> Tensor:

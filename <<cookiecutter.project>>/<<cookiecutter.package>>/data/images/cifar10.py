@@ -41,21 +41,17 @@ class CIFAR10(OfficialImages):
         return [PublishedFile(published.filename, published.tgz_md5, published.url, extracted)]
 
     def read(self, folder: Path) -> tuple[Samples, Samples]:
-        paths = places(self.files()[0], folder)
-        if paths == [folder / self.published.filename]:
-            batches = self.read_archive(paths[0])
-        else:
-            batches = {}
-            for path in paths:
-                with reading(path), path.open("rb") as file:
-                    batches[path.name] = self.read_batch(file)
+        batches: dict[str, Samples] = {}
+        for path in places(self.files()[0], folder):
+            with reading(path), path.open("rb") as file:
+                batches |= self.read_archive(file) if path.suffix == ".gz" else {path.name: self.read_batch(file)}
         train = [batches.pop(name) for name, _ in self.published.train_list]
         return self.joined(train), self.joined(list(batches.values()))
 
-    def read_archive(self, path: Path) -> dict[str, Samples]:
+    def read_archive(self, compressed: IO[bytes]) -> dict[str, Samples]:
         names = {name for name, _ in self.published.train_list + self.published.test_list}
         batches = {}
-        with reading(path), gzip.open(path) as file:
+        with gzip.open(compressed) as file:
             with tarfile.open(fileobj=file, mode="r:") as archive:
                 for member in archive:
                     name = PurePosixPath(member.name).name
@@ -69,11 +65,11 @@ class CIFAR10(OfficialImages):
 
     def read_batch(self, file: IO[bytes]) -> Samples:
         """Return the samples of a pickle; the images are a view of (N, 3072) that lies in memory as (N, C, H, W)."""
-        batch = {as_text(key): value for key, value in ArrayUnpickler(file, encoding="bytes").load().items()}
-        images, labels = batch["data"], np.asarray(batch[self.label_key])
+        batch = ArrayUnpickler(file, encoding="bytes").load()  # its keys are bytes where Python 2 wrote it
+        images, labels = (batch.get(key.encode(), batch.get(key)) for key in ("data", self.label_key))
         if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (3072,):
             raise ValueError("data must be an array (N, 3072), uint8")
-        check_labels(labels, len(images), self.num_classes)
+        check_labels(labels := np.asarray(labels), len(images), self.num_classes)
         return images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels
 
     def joined(self, batches: list[Samples]) -> Samples:
@@ -95,8 +91,3 @@ class ArrayUnpickler(pickle.Unpickler):
         if (module_name, global_name) not in ARRAY:
             raise pickle.UnpicklingError(f"{module_name}.{global_name} has no place in CIFAR")
         return super().find_class(module_name, global_name)
-
-
-def as_text(key: str | bytes) -> str:
-    """Return a string as Python 3 has it, where Python 2 wrote the published files."""
-    return key.decode() if isinstance(key, bytes) else key

@@ -138,8 +138,8 @@ def subfolders(folder: Path) -> list[str]:
 
 def images_in(folder: Path) -> Iterator[str]:
     """Yield the images that lie in a folder itself."""
-    paths = (str(folder / name) for name in os.listdir(folder) if not name.startswith("."))
-    return (path for path in paths if not os.path.isdir(path) and is_image(path))
+    paths = (str(path) for path in folder.iterdir() if path.name[0] != "." and not path.is_dir())
+    return filter(is_image, paths)
 
 
 def kept(names: Iterable[str], left_out: Counter[str]) -> list[str]:
@@ -171,11 +171,9 @@ def ending(path: str) -> str:
 
 
 def image_file(root: Path, path: str, split: str, class_name: str) -> ImageFile:
-    relative = Path(path).relative_to(root).as_posix()
-    status = (
-        os.stat(path) if os.path.exists(path) else os.lstat(path)
-    )  # a broken link is named with the unreadable files
-    return ImageFile(relative, split, class_name, status.st_size, status.st_mtime_ns)
+    # A broken link is named with the unreadable files.
+    status = os.stat(path) if os.path.exists(path) else os.lstat(path)
+    return ImageFile(Path(path).relative_to(root).as_posix(), split, class_name, status.st_size, status.st_mtime_ns)
 
 
 def share_out(

@@ -14,16 +14,9 @@ class FashionMNIST(MNIST):
     """
 
     source = "FashionMNIST"
+    # fmt: off
     class_names = (
-        "T-shirt/top",
-        "Trouser",
-        "Pullover",
-        "Dress",
-        "Coat",
-        "Sandal",
-        "Shirt",
-        "Sneaker",
-        "Bag",
-        "Ankle boot",
+        "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
     )
+    # fmt: on
     num_classes = len(class_names)

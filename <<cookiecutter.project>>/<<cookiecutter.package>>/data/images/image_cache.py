@@ -1,25 +1,22 @@
 """Images decoded once: a file of pixels that every later start maps into memory and every process shares."""
 
-import errno
 import hashlib
 import json
 import os
 import shutil
-import sys
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
-from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from tqdm import tqdm
 
 from <<cookiecutter.package>>.data.images.class_folders import ImageFile
-from <<cookiecutter.package>>.engine.console import say
+from <<cookiecutter.package>>.engine.console import say, warn
 from <<cookiecutter.package>>.engine.errors import ConfigError, TrainingError
 from <<cookiecutter.package>>.engine.survival.durable_file import replacing
 from <<cookiecutter.package>>.engine.survival.run_lock import lock
@@ -27,7 +24,6 @@ from <<cookiecutter.package>>.engine.survival.run_lock import lock
 from .read_image import VERSION, Picture, Unreadable, open_file, read_image
 
 CHECKED_BYTES, CHECKED_FILES = 2**26, 1000  # compared at every start, within a tenth of a second
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, the quota, what a file may hold
 
 
 class ImageCache:
@@ -52,9 +48,7 @@ class ImageCache:
         ConfigError: the disk is full, the folder cannot be written, ...; nothing is left over.
     """
 
-    def __init__(
-        self, folder: Path, root: Path, files: Sequence[ImageFile], *, keep_pixels: bool, **reading: Any
-    ) -> None:
+    def __init__(self, folder: Path, root: Path, files: list[ImageFile], *, keep_pixels: bool, **reading: Any) -> None:
         self.root, self.files, self.keep_pixels = root, files, keep_pixels
         self.shape = len(files), reading["size"], reading["size"], reading["channels"]
         self.num_bytes = int(np.prod(self.shape, dtype=np.int64)) if keep_pixels else 0
@@ -67,9 +61,8 @@ class ImageCache:
         self.pixels_path = folder / f"{self.settings}-{content.hexdigest()[:16]}.{'uint8' if keep_pixels else 'hashes'}"
         self.record_path = self.pixels_path.with_suffix(".json")
         if not self.is_complete():
-            with waiting_for_lock(folder / f".{self.settings}.lock"):
+            with wait_for_lock(folder / f".{self.settings}.lock"):
                 if not self.is_complete():
-                    self.remove_former()
                     self.fill()
 
     def is_complete(self) -> bool:
@@ -83,29 +76,21 @@ class ImageCache:
         num_bytes = self.num_bytes + sum(file.size for file in self.files)
         step = max(num_bytes // CHECKED_BYTES, len(self.files) // CHECKED_FILES) + 1
         places = set(range(0, len(self.files), step))
-        if self.unreadable:  # one that could not be opened may be by now
-            places |= {n for n, file in enumerate(self.files) if file.path in self.unreadable}
+        # One that could not be opened may be by now.
+        places |= {n for n, file in enumerate(self.files) if file.path in self.unreadable}
         if any(self.facts[n, 0] != file_hash(self.root / self.files[n].path) for n in places):
             return False
         pixels = np.memmap(self.pixels_path, mode="r", shape=self.shape) if self.keep_pixels else []
         return all(self.facts[n, 1] == short(hashlib.sha256(pixels[n])) for n in places if self.keep_pixels)
 
-    def remove_former(self) -> None:
-        """Remove what is known of former files, and what a killed process has left."""
-        paths = [path for path in self.pixels_path.parent.iterdir() if f"{self.settings}-" in path.name]
-        num_bytes = sum(path.stat().st_size for path in paths)
-        for path in paths:
+    def fill(self) -> None:
+        """Read every file, and write both files of the cache, in place of those of former files or a killed process."""
+        folder, images = self.pixels_path.parent, f"the {len(self.files)} images of {str(self.root)!r}"
+        for path in folder.glob(f"*{self.settings}-*"):
             with suppress(PermissionError):  # Windows keeps what another run has mapped
                 path.unlink()
-        if num_bytes > 10**6:
-            size, folder = tqdm.format_sizeof(num_bytes, "B"), str(self.pixels_path.parent)
-            say(f"removes {size} from {folder!r}: files have changed since")
-
-    def fill(self) -> None:
-        """Read every file, and write both files of the cache."""
-        folder, images = str(self.pixels_path.parent), f"the {len(self.files)} images of {str(self.root)!r}"
         size = tqdm.format_sizeof(self.num_bytes, "B")
-        needed = f"{images} at data.size={self.shape[1]} take {size} in data.cache_dir={folder!r}"
+        needed = f"{images} at data.size={self.shape[1]} take {size} in data.cache_dir={str(folder)!r}"
         remedy = "Choose a smaller size, another cache_dir, or data.cache=false, which decodes again in every epoch"
         free = shutil.disk_usage(folder).free
         if free < self.num_bytes:
@@ -115,9 +100,6 @@ class ImageCache:
         try:
             with replacing(self.pixels_path) as output:
                 for n, (key, picture) in enumerate(self.pictures()):
-                    if isinstance(picture, Unreadable):
-                        self.unreadable[self.files[n].path] = str(picture)
-                        picture = Picture(np.zeros(self.shape[1:], dtype=np.uint8), largest=0)
                     self.facts[n] = key, short(hashlib.sha256(picture.pixels.tobytes())), picture.largest
                     if self.keep_pixels:
                         output.write(picture.pixels.tobytes())
@@ -125,28 +107,26 @@ class ImageCache:
             with replacing(self.record_path) as output:
                 output.write(json.dumps({"root": str(self.root), "unreadable": self.unreadable}, indent=2).encode())
         except TrainingError as error:
-            if getattr(error.__cause__, "errno", None) in FULL:
-                raise ConfigError(f"{error}\n{needed}. {remedy}") from error
-            raise
+            raise ConfigError(f"{error}\n{needed}. {remedy}") from error
 
-    def pictures(self) -> Iterator[tuple[int, Picture | Unreadable]]:
-        """Yield the hash and the picture of each file, or what is wrong with it, read by a thread for each core."""
+    def pictures(self) -> Iterator[tuple[int, Picture]]:
+        """Yield the hash and the picture of each file, black where it is unreadable, read by a thread for each core."""
 
-        def read(file: ImageFile) -> tuple[int, Picture | Unreadable]:
+        def read(file: ImageFile) -> tuple[int, Picture]:
             path = self.root / file.path
             try:
-                return file_hash(path), self.read(path)
+                picture = self.read(path)
             except Unreadable as error:
-                return file_hash(path), error
+                self.unreadable[file.path] = str(error)
+                picture = Picture(np.zeros(self.shape[1:], dtype=np.uint8), largest=0)
+            return file_hash(path), picture
 
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         ahead = 32 * threads  # read, and not yet written
-        bar = tqdm(total=len(self.files), unit=" images", leave=False, file=sys.stdout, disable=not sys.stdout.isatty())
-        with bar, ThreadPoolExecutor(threads) as pool:
-            for start in range(0, len(self.files), ahead):
-                for picture in pool.map(read, self.files[start : start + ahead]):
-                    yield picture
-                    bar.update()
+        starts = range(0, len(self.files), ahead)
+        with ThreadPoolExecutor(threads) as pool:
+            for start in tqdm(starts, unit=f" x {ahead} images", leave=False, disable=None):
+                yield from pool.map(read, self.files[start : start + ahead])
 
 
 def file_hash(path: Path) -> int:
@@ -162,20 +142,16 @@ def short(digest: Any) -> int:
     return int.from_bytes(digest.digest()[:8], "little")
 
 
-@contextmanager
-def waiting_for_lock(path: Path) -> Generator[None]:
-    """Hold a lock, for which others wait; it ends with the process that holds it, however it ends."""
+def wait_for_lock(path: Path) -> TextIO:
+    """Return a file that is locked until it is closed, or its process ends, however that ends."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+")
-        for attempt in count():
+        while True:
             with suppress(BlockingIOError, PermissionError):
                 lock(file)
-                break
-            if attempt == 0:
-                say(f"waits for another process, which reads the same images into {str(path.parent)!r}")
+                return file
+            warn(f"waits for another process, which reads the same images into {str(path.parent)!r}")
             time.sleep(0.2)
     except OSError as error:
         raise ConfigError(f"data.cache_dir: {str(path)!r} cannot be locked: {error.strerror}") from error
-    with file:
-        yield

@@ -55,8 +55,7 @@ class ImageData(TensorData):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps, so that a new image can be given to the model and its output be named."""
-        shape = list(self.input_shape)
-        return {"class_names": list(self.class_names), "input_shape": shape, "mean": self.mean, "std": self.std}
+        return super().state_dict() | {"input_shape": list(self.input_shape), "mean": self.mean, "std": self.std}
 
     def normalize(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W), uint8, to float32 with a mean of about 0 and a standard deviation of about 1."""

@@ -16,7 +16,7 @@ from <<cookiecutter.package>>.data.images.read_image import Picture, Unreadable
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
-from .class_folders import LAYOUT, ImageFile, content_sha256, find_images, say_copies, say_missing, share_out, some
+from .class_folders import LAYOUT, content_sha256, find_images, say_copies, say_missing, share_out, some
 
 IMAGENET = {"size": 224, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
@@ -70,13 +70,11 @@ class ImageFolder(ImageData):
         check_statistics(channels, self.white, **statistics)
         folder = Path(str(root)).expanduser()
         files, class_names = find_images(folder)
-        numbers = {name: number for number, name in enumerate(class_names)}
-        labels = np.array([numbers[file.class_name] for file in files], dtype=np.int64)
+        labels = np.searchsorted(class_names, [file.class_name for file in files])  # the names are sorted
         given = np.array([file.split for file in files], dtype="U10")
         fractions = {k: f for k, f in (("val", val_fraction), ("test", test_fraction)) if k not in given}
-        splits = share_out(
-            given, labels, class_names, fractions, split_seed
-        )  # says what is wrong before all is decoded
+        # Before all is decoded: it says what is wrong.
+        splits = share_out(given, labels, class_names, fractions, split_seed)
         reading = {"size": size, "channels": channels, "white": white_value}
         store = ImageCache(Path(cache_dir).expanduser(), folder, files, keep_pixels=cache, **reading)
         if store.unreadable:
@@ -91,7 +89,7 @@ class ImageFolder(ImageData):
         if cache:
             dataset = CachedImages(store.pixels_path, store.shape, targets)
         else:
-            dataset = DecodedImages(folder, files, targets, store.read)
+            dataset = DecodedImages(folder, [file.path for file in files], targets, store.read)
         self.images, self.is_held, self.input_shape = dataset, cache, (channels, size, size)
         self.num_classes, self.class_names = len(class_names), tuple(class_names)
         super().__init__(
@@ -124,9 +122,6 @@ class CachedImages(Dataset[tuple[Tensor, Tensor]]):
     def __reduce__(self) -> tuple[Any, ...]:
         return CachedImages, (self.path, self.pixels.shape, self.targets)  # a process maps the file itself
 
-    def __len__(self) -> int:
-        return len(self.targets)
-
     def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         # numpy copies a whole image at a time; torch would copy number by number, ten times slower
         images = torch.from_numpy(self.pixels[indices.numpy()])  # (B, H, W, C)
@@ -136,15 +131,10 @@ class CachedImages(Dataset[tuple[Tensor, Tensor]]):
 class DecodedImages(Dataset[tuple[Tensor, Tensor]]):
     """The same images, decoded when they are asked for."""
 
-    def __init__(
-        self, root: Path, files: Sequence[ImageFile], targets: Tensor, read: Callable[[Path], Picture]
-    ) -> None:
+    def __init__(self, root: Path, paths: Sequence[str], targets: Tensor, read: Callable[[Path], Picture]) -> None:
         # One array instead of many strings, which each process of a loader would come to copy.
-        self.paths = np.array([file.path.encode(errors="surrogateescape") for file in files])
+        self.paths = np.array([path.encode(errors="surrogateescape") for path in paths])
         self.root, self.targets, self.read_image = root, targets, read
-
-    def __len__(self) -> int:
-        return len(self.targets)
 
     def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         images = torch.from_numpy(np.stack([self.read(path) for path in self.paths[indices.numpy()]]))  # (B, H, W, C)
@@ -181,15 +171,13 @@ def check_settings(root: str | None, size: Any, channels: int, white_value: floa
     if white_value is not None and not white_value > 0:
         raise ConfigError(f"data.white_value must be above 0, or null for 65535, got {white_value}")
     if min(fractions) <= 0 or sum(fractions) >= 1:
-        listed = " and ".join(map(str, fractions))
-        raise ConfigError(
-            f"data.val_fraction and data.test_fraction must be above 0 and together below 1, got {listed}"
-        )
+        wanted = "data.val_fraction and data.test_fraction must be above 0 and together below 1"
+        raise ConfigError(f"{wanted}, got {' and '.join(map(str, fractions))}")
 
 
 def tell_unreadable(unreadable: Mapping[str, str], num_files: int, skip: bool) -> None:
     """Name the files that cannot be read; raise ConfigError if they are not to be skipped."""
-    listed = some((f"{path!r}: {reason}" for path, reason in unreadable.items()), between="\n  ")
+    listed = some((f"{path!r}: {reason}" for path, reason in sorted(unreadable.items())), between="\n  ")
     found = f"{len(unreadable)} of {num_files} images cannot be read:\n  {listed}"
     if not skip:
         raise ConfigError(f"{found}\nRepair or remove them, or leave them out with data.skip_unreadable=true")

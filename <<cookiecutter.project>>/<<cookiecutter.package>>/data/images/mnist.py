@@ -23,13 +23,9 @@ class MNIST(OfficialImages):
     num_classes = len(class_names)
 
     def files(self) -> list[PublishedFile]:
+        folder, address = f"{self.source}/raw", self.published.mirrors[0]
         return [
-            PublishedFile(
-                f"{self.source}/raw/{name}",
-                md5=md5,
-                url=self.published.mirrors[0] + name,
-                extracted=(f"{self.source}/raw/{name.removesuffix('.gz')}",),
-            )
+            PublishedFile(f"{folder}/{name}", md5, address + name, extracted=[f"{folder}/{name.removesuffix('.gz')}"])
             for name, md5 in self.published.resources
         ]
 

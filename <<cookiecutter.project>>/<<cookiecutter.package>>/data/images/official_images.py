@@ -64,16 +64,15 @@ class OfficialImages(ImageData):
         kept = without_copies(train[0], test[0])
         if copies := len(train[0]) - len(kept):
             say(f"{self.source}: {copies} training images are copies, of test images or others: left out")
-        chosen = {
-            name: kept[places] for name, places in draw(train[1][kept], {"val": val_fraction}, split_seed).items()
-        }
+        drawn = draw(train[1][kept], {"val": val_fraction}, split_seed)
+        chosen = {name: kept[places] for name, places in drawn.items()}
         parts = b"".join(hashlib.sha256(part.data).digest() for part in (*train, *test, *chosen.values()))
         both, last = (  # images (N, C, H, W), whose memory is channels_last, and labels (N,), int64
             TensorDataset(torch.from_numpy(pixels).permute(0, 3, 1, 2), torch.from_numpy(labels).long())
             for pixels, labels in (train, test)
         )
-        drawn = {name: Subset(both, torch.from_numpy(indices)) for name, indices in chosen.items()}  # type: ignore[arg-type]
-        super().__init__({**drawn, "test": last}, sha256=hashlib.sha256(parts).hexdigest(), **images)
+        splits = {name: Subset(both, torch.from_numpy(indices)) for name, indices in chosen.items()}  # type: ignore[arg-type]
+        super().__init__({**splits, "test": last}, sha256=hashlib.sha256(parts).hexdigest(), **images)
 
     def files(self) -> list[PublishedFile]:
         """Return the files that `read` needs."""

@@ -106,8 +106,6 @@ def on_white(image: Image.Image) -> Image.Image:
 
 def reason(path: Path, error: Exception) -> str:
     """Say in a few words what is wrong with a file."""
-    if isinstance(error, FileNotFoundError):
-        return "link to a file that does not exist"
     if path.is_file() and path.stat().st_size == 0:
         return "empty file"
     if isinstance(error, Image.UnidentifiedImageError):
