@@ -132,8 +132,9 @@ class FitLoop(_FitLoop):
 
 def use_step_callbacks(trainer: Trainer) -> None:
     """Have a trainer call the hooks of StepCallback."""
-    trainer.fit_loop = FitLoop(trainer, min_epochs=trainer.min_epochs, max_epochs=trainer.max_epochs)
-    trainer.fit_loop.epoch_loop = EpochLoop(trainer, min_steps=trainer.min_steps, max_steps=trainer.max_steps)
+    epochs = FitLoop(trainer, min_epochs=trainer.min_epochs, max_epochs=trainer.max_epochs)
+    epochs.epoch_loop = EpochLoop(trainer, min_steps=trainer.min_steps, max_steps=trainer.max_steps)
+    trainer.fit_loop = epochs  # last: the trainer's limits are those of its loop
     for callback in trainer.callbacks:
         for hook in BATCH_HOOKS:
             if getattr(type(callback), hook) is getattr(Callback, hook):
