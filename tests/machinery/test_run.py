@@ -6,7 +6,6 @@ import pickle
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,8 @@ from threading import Event, Thread
 import pytest
 import torch
 from conftest import PROJECT, summary_of
+from lightning import Trainer
+from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.utilities import rank_zero_only
 from my_project.engine import tracking
@@ -25,7 +26,7 @@ from my_project.engine.provenance import git_state
 from my_project.engine.run import train
 from my_project.engine.survival.run_folder import Run
 from my_project.engine.targets import find
-from my_project.engine.tracking import Tracker
+from my_project.engine.tracking import begin, guarded
 from omegaconf import OmegaConf
 
 CPU = ["trainer.accelerator=cpu"]
@@ -295,36 +296,40 @@ class MissingKeyError(Exception):
     pass
 
 
-def test_a_tracker_passes_on_what_is_logged_and_looks_like_its_logger():
-    tracker = Tracker("server", server := Server(lambda: None))
-    tracker.begin()
-    tracker.log_metrics({"a": 1}, step=0)
-    tracker.finalize("success")
+def trainer_of(**servers):
+    return Trainer(logger=[guarded(name, logger) for name, logger in servers.items()])
+
+
+def test_a_guarded_logger_passes_on_what_is_logged_also_in_a_process_of_its_own(tmp_path):
+    trainer = trainer_of(server=Server(lambda: None))
+    begin(trainer)
+    (server,) = trainer.loggers
+    server.log_metrics({"a": 1}, step=0)
+    server.finalize("success")
     assert server.rows == [{"a": 1}]
-    assert isinstance(tracker, Server)
-    assert isinstance(pickle.loads(pickle.dumps(Tracker("dummy", DummyLogger()))), DummyLogger)
+    copy = pickle.loads(pickle.dumps(guarded("rows", CSVLogger(tmp_path))))
+    copy.log_metrics({"a": 1}, step=0)
+    assert copy.guard.name == "rows"
+    assert copy.experiment.metrics == [{"a": 1, "step": 0}]
 
 
 def test_a_server_that_is_away_costs_one_warning_and_one_that_refuses_is_a_config_error(monkeypatch, capsys):
     warn.__wrapped__.cache_clear()
-    away = Tracker("away", Server(fail))
-    away.begin()
-    away.log_metrics({"a": 1}, step=0)
-    away.finalize("success")
-    assert capsys.readouterr().err.count("\n") == 1
-    assert away.version is None
+    trainer = trainer_of(away=Server(fail), up=(up := Server(lambda: None)))
+    assert begin(trainer) == {}
+    assert trainer.loggers == [up]
+    up.answer = fail  # it goes down
+    up.log_metrics({"a": 1}, step=0)
+    up.log_metrics({"a": 2}, step=1)
+    up.finalize("success")
+    assert re.findall(r"logger\.(\w+) has failed \(Max retries exceeded\)", capsys.readouterr().err) == ["away", "up"]
     with pytest.raises(ConfigError, match=r"logger\.locked cannot begin: No key$"):
-        Tracker("locked", Server(refuse)).begin()
+        begin(trainer_of(locked=Server(refuse)))
     monkeypatch.setattr(tracking, "PATIENCE", 0.1)
-    answers = Event()
-    late = Tracker("late", server := Server(answers.wait))
-    late.begin()
-    late.log_metrics({"a": 1}, step=0)
-    assert capsys.readouterr().err.count("\n") == 1
-    answers.set()
-    late.finalize("success")
-    time.sleep(0.1)
-    assert server.rows == [{"a": 1}]
+    trainer = trainer_of(late=Server(Event().wait))
+    begin(trainer)
+    assert trainer.loggers == []
+    assert capsys.readouterr().err.count("no answer within 0.1 seconds") == 1
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")

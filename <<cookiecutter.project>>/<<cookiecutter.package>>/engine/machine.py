@@ -48,8 +48,7 @@ def set_rank(cfg: DictConfig) -> None:
     if not (sweep or launched):
         return
     check_accelerator(cfg.trainer.accelerator)
-    keys = {"_target_", "accelerator", "devices", "num_nodes", "strategy"} & cfg.trainer.keys()
-    trainer = build({key: cfg.trainer[key] for key in keys} | {"logger": False, "enable_checkpointing": False})
+    trainer = build(cfg.trainer, logger=False, enable_checkpointing=False)
     needed = trainer.world_size
     if sweep and needed > 1:
         raise SystemExit(f"-m cannot train with {needed} processes each: use sweep.py, or trainer.devices=1")

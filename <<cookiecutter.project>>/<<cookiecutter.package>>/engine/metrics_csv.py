@@ -24,19 +24,13 @@ class MetricsCSV(Logger):
         path: the file.
     """
 
+    name, version = "csv", None  # pyright: ignore  constants, which Lightning asks for as properties
+
     def __init__(self, path: str) -> None:
         super().__init__()
         self.path = Path(path)
         self.columns: list[str] = []
         self.size = self.crc = 0  # bytes that were written, and their checksum
-
-    @property
-    def name(self) -> str:
-        return "csv"
-
-    @property
-    def version(self) -> None:
-        return None
 
     @property
     def save_dir(self) -> str:
@@ -72,12 +66,11 @@ class MetricsCSV(Logger):
     def set_aside(self) -> None:
         """Keep a file that is not as it was written, and begin a new one with the next row."""
         self.size = self.crc = 0
-        if not self.path.exists():
-            say(f"{self.path} is gone: a new one begins here")
-            return
-        kept = self.path.with_name(f"{self.path.name}.changed-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
-        self.path.rename(kept)
-        say(f"{self.path} is not as this run wrote it: it is kept as {kept.name}, and a new one begins here")
+        what = "is gone: a new"
+        if self.path.exists():
+            kept = self.path.rename(f"{self.path}.changed-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
+            what = f"is not as this run wrote it: it is kept as {kept.name}, and a new"
+        say(f"{self.path} {what} one begins here")
 
     def state_dict(self) -> dict[str, Any]:
         if self.size and rank_zero_only.rank == 0 and self.path.exists():
@@ -88,10 +81,8 @@ class MetricsCSV(Logger):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.columns, size = state["columns"], state["size"]
         content = self.path.read_bytes() if self.path.exists() else b""
-        for before in (
-            content[:size],
-            laid_out(content, self.columns)[:size],
-        ):  # columns may have come after the checkpoint
+        # Columns may have come after the checkpoint: the second is the file without them.
+        for before in (content[:size], laid_out(content, self.columns)[:size]):
             if crc32(before) == state["crc"]:
                 return self.replace(before)
         return self.set_aside()

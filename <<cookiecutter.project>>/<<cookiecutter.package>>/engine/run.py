@@ -17,7 +17,7 @@ from <<cookiecutter.package>>.engine.survival import checkpoints
 from <<cookiecutter.package>>.engine.survival.loops import use_step_callbacks
 from <<cookiecutter.package>>.engine.survival.run_folder import Run, load_run, open_run
 from <<cookiecutter.package>>.engine.targets import check_blocks
-from <<cookiecutter.package>>.engine.tracking import begin, tracked
+from <<cookiecutter.package>>.engine.tracking import begin, guarded
 
 
 def train(cfg: DictConfig) -> float | None:
@@ -52,13 +52,12 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
         state = [checkpoints.OptimizerState(start)] * cfg.optimizer_state
     ids = run.summary.get("logger_ids", {})  # run_id of MLflow, id of Weights & Biases
     blocks = {name: block for name, block in cfg.logger.items() if block}
-    built = {name: build(block, run_id=ids.get(name), id=ids.get(name)) for name, block in blocks.items()}
-    loggers = {name: tracked(name, logger) for name, logger in built.items()}
+    loggers = [guarded(name, build(block, run_id=ids.get(name), id=ids.get(name))) for name, block in blocks.items()]
     callbacks = OmegaConf.merge(cfg, {"mode": better(model, cfg.monitor, cfg.mode)}).callbacks
     trainer = run.trainer = build(
         cfg.trainer,
         callbacks=[build(block) for block in callbacks.values() if block] + state,
-        logger=list(loggers.values()),
+        logger=loggers,
         enable_checkpointing=bool(cfg.callbacks.get("checkpoint")),
         enable_progress_bar=bool(cfg.callbacks.get("progress")),
         default_root_dir=cfg.run_dir,
@@ -67,7 +66,7 @@ def fit_and_test(cfg: DictConfig, run: Run) -> None:
     checkpoints.check_hyperparameters(model=model, data=data)
     facts = {name: getattr(data, name, None) for name in ("split_sha256", "class_names")}
     run.start(cfg, versions=versions(), threads=torch.get_num_threads(), git=git_state(), **facts)
-    run.record(logger_ids=begin(loggers), best_step=None)
+    run.record(logger_ids=begin(trainer), best_step=None)
 
     trainer.fit(model, datamodule=data, ckpt_path=run.checkpoint)
     recover(trainer)

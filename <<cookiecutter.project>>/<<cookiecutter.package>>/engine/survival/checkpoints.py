@@ -109,10 +109,8 @@ class OptimizerState(Callback):
         self.states = checkpoint.get("optimizer_states", [])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if len(self.states) != len(trainer.optimizers):
-            raise ConfigError(
-                f"optimizer_state: the checkpoint has {len(self.states)} optimizers, not {len(trainer.optimizers)}"
-            )
+        if len(self.states) != (count := len(trainer.optimizers)):
+            raise ConfigError(f"optimizer_state: the checkpoint has {len(self.states)} optimizers, not {count}")
         for optimizer, state in zip(trainer.optimizers, self.states, strict=True):
             try:
                 optimizer.load_state_dict(state | {"param_groups": optimizer.state_dict()["param_groups"]})
@@ -125,13 +123,8 @@ def restore_data(data: LightningDataModule, checkpoint: dict[str, Any]) -> None:
     state = checkpoint.get(type(data).__qualname__, {})
     if state:
         data.load_state_dict(state)
-    hyperparameters = checkpoint.get("hyper_parameters", {})
-    for key, known in {
-        "num_classes": hyperparameters.get("num_classes"),
-        "class_names": state.get("class_names"),
-    }.items():
-        found = getattr(data, key, None)
+    trained = checkpoint.get("hyper_parameters", {}) | state
+    for key in ("num_classes", "class_names"):
+        known, found = trained.get(key), getattr(data, key, None)
         if known and found and known not in (found, list(found) if key == "class_names" else found):
-            raise ConfigError(
-                f"data has {key} {found}, but the model was trained for {known}: score it on data with the same"
-            )
+            raise ConfigError(f"data has {key} {found}, but the model was trained for {known}: score it on such data")

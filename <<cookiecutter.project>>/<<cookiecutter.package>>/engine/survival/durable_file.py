@@ -43,13 +43,10 @@ def replacing(path: Path) -> Generator[BinaryIO]:
         raise cannot_write(path, OSError())
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
-        if not path.parent.exists():
-            path.parent.mkdir(parents=True)
-            sync(path.parent.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with unfinished.open("wb") as file:
             yield file
-            file.flush()
-            sync_descriptor(file.fileno())
+        sync(unfinished)
         os.replace(unfinished, path)
         sync(path.parent)
     except BaseException as error:
@@ -83,27 +80,22 @@ def cannot_write(path: Path, error: OSError) -> TrainingError:
 
 def gone_folder(path: Path) -> Path | None:
     """Return the folder of a run, around a file, that is no longer what it was."""
-    for folder, before in kept.items():
-        if folder in path.parents and not (folder.exists() and os.path.samestat(folder.stat(), before)):
+    for folder in kept.keys() & set(path.parents):
+        if not (folder.exists() and os.path.samestat(folder.stat(), kept[folder])):
             return folder
     return None
 
 
 def sync(path: Path) -> None:
-    """Have a file, or the names of the files in a folder, written to the disk."""
-    if os.name == "posix":  # Windows cannot open a folder, and needs no such step
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            sync_descriptor(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def sync_descriptor(descriptor: int) -> None:
-    """Have it written to the disk, where the file system can."""
+    """Have a file, or the names of the files in a folder, written to the disk where the file system can."""
+    if os.name != "posix" and path.is_dir():  # Windows cannot open a folder, and needs no such step
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
         warn(f"this file system cannot sync ({error.strerror}): a power cut may cost what was written last")
+    finally:
+        os.close(descriptor)

@@ -59,11 +59,8 @@ class ExactResume(StepCallback):
     def before_run(self, trainer: Trainer) -> None:
         if self.saved is None:
             return
-        if len(self.saved["processes"]) != trainer.world_size:
-            saved = f"{trainer.ckpt_path} was saved by {len(self.saved['processes'])} processes"
-            raise ConfigError(
-                f"{saved} and can be continued only by as many, not {trainer.world_size}: trainer.devices"
-            )
+        if (count := len(self.saved["processes"])) != trainer.world_size:
+            raise ConfigError(f"{trainer.ckpt_path} was saved by {count} processes and needs as many: trainer.devices")
         trainer.callback_metrics.update(self.saved["processes"][trainer.global_rank]["callback_metrics"])
         trainer.should_stop = self.saved["should_stop"]
         loggers = (logger for logger in trainer.loggers if isinstance(logger, _Stateful))

@@ -65,11 +65,6 @@ class EpochLoop(_TrainingEpochLoop):
         self.validation_is_due = state_dict.pop("validation_is_due", False)
         super().on_load_checkpoint(state_dict)
 
-    @property
-    def within_step(self) -> bool:
-        """Whether gradients have been accumulated for a step that is still to come."""
-        return self._should_accumulate()
-
     def validate(self, data_fetcher: _DataFetcher) -> None:
         """Run the validation that is due; when a signal ends it, go back to the moment before it, which can be saved."""
         loaders = self.trainer.fit_loop.loaders
@@ -84,8 +79,7 @@ class EpochLoop(_TrainingEpochLoop):
             for metric in unused:
                 metric.reset()
             self.trainer.training = self.validation_is_due = True
-            for callback in step_callbacks(self.trainer):
-                callback.between_steps(self.trainer, epoch_ended=False)
+            call(self.trainer, "between_steps", epoch_ended=False)
             raise
 
     def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
@@ -95,8 +89,7 @@ class EpochLoop(_TrainingEpochLoop):
             super().on_advance_end(data_fetcher)
         if self.global_step > self.step_of_last_call and not self.done:
             self.step_of_last_call = self.global_step
-            for callback in step_callbacks(self.trainer):
-                callback.between_steps(self.trainer, epoch_ended=False)
+            call(self.trainer, "between_steps", epoch_ended=False)
 
 
 class FitLoop(_FitLoop):
@@ -125,32 +118,31 @@ class FitLoop(_FitLoop):
         self.rng_at_iter = rng_state(self.loaders)
 
     def run(self) -> None:
-        for callback in step_callbacks(self.trainer):
-            callback.before_run(self.trainer)
+        call(self.trainer, "before_run")
         super().run()
 
     def on_run_start(self) -> None:
         super().on_run_start()
-        for callback in step_callbacks(self.trainer):
-            callback.before_first_step(self.trainer)
+        call(self.trainer, "before_first_step")
 
     def on_advance_end(self) -> None:
         super().on_advance_end()
-        for callback in step_callbacks(self.trainer):
-            callback.between_steps(self.trainer, epoch_ended=True)
+        call(self.trainer, "between_steps", epoch_ended=True)
 
 
 def use_step_callbacks(trainer: Trainer) -> None:
     """Have a trainer call the hooks of StepCallback."""
     epochs = FitLoop(trainer, min_epochs=trainer.min_epochs, max_epochs=trainer.max_epochs)
     epochs.epoch_loop = EpochLoop(trainer, min_steps=trainer.min_steps, max_steps=trainer.max_steps)
-    trainer.fit_loop = epochs
+    trainer.fit_loop = epochs  # last: the trainer's limits are those of its loop
     for callback in trainer.callbacks:
         for hook in BATCH_HOOKS:
             if getattr(type(callback), hook) is getattr(Callback, hook):
                 setattr(callback, hook, None)  # Lightning does not call it then; calling what does nothing takes time
 
 
-def step_callbacks(trainer: Trainer) -> list[StepCallback]:
-    """Return the callbacks that have these hooks, in their order."""
-    return [callback for callback in trainer.callbacks if isinstance(callback, StepCallback)]
+def call(trainer: Trainer, hook: str, **state: Any) -> None:
+    """Call a hook of every StepCallback, in their order."""
+    for callback in trainer.callbacks:
+        if isinstance(callback, StepCallback):
+            getattr(callback, hook)(trainer, **state)

@@ -9,7 +9,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from <<cookiecutter.package>>.engine.errors import Preempted
-from <<cookiecutter.package>>.engine.survival.loops import StepCallback, step_callbacks
+from <<cookiecutter.package>>.engine.survival.loops import StepCallback, call
 from <<cookiecutter.package>>.engine.survival.signals import handle_stop
 
 
@@ -46,7 +46,7 @@ class Preemption(StepCallback):
         self.must_wait = trainer.world_size > 1
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.must_wait = trainer.world_size > 1 or trainer.fit_loop.epoch_loop.within_step
+        self.must_wait = trainer.world_size > 1 or trainer.fit_loop.epoch_loop._should_accumulate()
         if self.received and not self.must_wait:
             raise Preempted(self.received, rank_zero_only.rank)
 
@@ -54,14 +54,12 @@ class Preemption(StepCallback):
         self.must_wait = trainer.world_size > 1 or not trainer.sanity_checking
 
     def between_steps(self, trainer: Trainer, *, epoch_ended: bool, stopping: bool = False) -> None:
-        if number := self.agreed_signal(trainer):
-            for callback in step_callbacks(trainer):
-                if callback is not self:
-                    callback.between_steps(trainer, epoch_ended=epoch_ended, stopping=True)
+        if not stopping and (number := self.agreed_signal(trainer)):
+            call(trainer, "between_steps", epoch_ended=epoch_ended, stopping=True)
             raise Preempted(number, rank_zero_only.rank)
 
     def on_validation_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        if not trainer.fit_loop.epoch_loop.within_step:
+        if not trainer.fit_loop.epoch_loop._should_accumulate():
             self.on_test_batch_end(trainer)
 
     def on_test_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:

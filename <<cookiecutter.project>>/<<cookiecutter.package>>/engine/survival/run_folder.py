@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from hashlib import sha256
-from itertools import chain, count
+from itertools import count
 from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
@@ -105,10 +105,8 @@ def open_run(cfg: DictConfig) -> Generator[Run]:
                 with suppress(TrainingError):  # the disk may be full: the first error is the one to show
                     run.record(status="interrupted" if stopped else "failed", error=reason)
             if isinstance(error, Preempted):
-                say(
-                    f"stopped by {error.signal}"
-                    + (f": {how_to_continue(cfg)} continues {run.path}" * run.path.exists())
-                )
+                remedy = f": {how_to_continue(cfg)} continues {run.path}" if run.path.exists() else ""
+                say(f"stopped by {error.signal}{remedy}")
             for child in active_children():  # of a loader: Python would wait for those that ignore signals
                 child.kill()
             if shown is not error:
@@ -169,12 +167,13 @@ def how_to_continue(cfg: DictConfig) -> str:
 
 def unique_name(runs_dir: Path) -> str:
     """Make and name a folder by the time; runs that start in the same second get a number as well."""
-    now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    names = chain([now], (f"{now}_{number}" for number in count(2)))
-    while True:
+    name = now = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    for number in count(2):
         with suppress(FileExistsError):
-            (path := runs_dir / next(names)).mkdir(parents=True)
-            return path.name
+            (runs_dir / name).mkdir(parents=True)
+            break
+        name = f"{now}_{number}"
+    return name
 
 
 def read_run(cfg: DictConfig) -> Run:
@@ -214,11 +213,11 @@ def check_schedule(cfg: DictConfig, before: DictConfig, path: Path) -> None:
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     for _, block in blocks(plain.get("scheduler"), "scheduler"):
         if {"total_steps", "T_max"} & arguments(find(block["_target_"]))[0].keys():
-            more = cfg.trainer.max_epochs - before.trainer.max_epochs
-            start = [f"checkpoint={path}/checkpoints/last.ckpt", "optimizer_state=true", f"trainer.max_epochs={more}"]
+            epochs = before.trainer.max_epochs
+            start = [f"name={cfg.name}-2", f"checkpoint={path}/checkpoints/last.ckpt", "optimizer_state=true"]
             raise ConfigError(
-                f"{path} is finished, and its scheduler planned the learning rate for {before.trainer.max_epochs} epochs. Begin a "
-                f"new run with its weights and optimizer:\n  {again(f'name={cfg.name}-2', *start)}"
+                f"{path} is finished, and its scheduler planned the learning rate for {epochs} epochs. Begin a new run with "
+                f"its weights and optimizer:\n  {again(*start, f'trainer.max_epochs={cfg.trainer.max_epochs - epochs}')}"
             )
 
 

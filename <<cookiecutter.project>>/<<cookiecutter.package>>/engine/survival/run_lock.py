@@ -24,8 +24,7 @@ def locked(folder: Path) -> Generator[None]:
         ConfigError: another process holds it.
     """
     path = (real := folder.resolve()).with_name(f".{real.name}.lock")
-    file = take(path, folder)
-    with file:
+    with take(path, folder) as file:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
@@ -60,20 +59,16 @@ def take(path: Path, folder: Path) -> TextIO:
 def lock(file: TextIO) -> None:
     """Take the lock, or raise OSError at once; where the file system has no locks, say so and go on without."""
     try:
-        lock_descriptor(file)
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(2**30)  # beyond the text: Windows keeps others from reading what is locked
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
         warn(f"this file system has no locks ({error.strerror}): take care that no two processes use the same name")
-
-
-def lock_descriptor(file: TextIO) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        file.seek(2**30)  # beyond the text: Windows keeps others from reading what is locked
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
