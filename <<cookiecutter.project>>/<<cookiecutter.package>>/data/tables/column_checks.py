@@ -32,7 +32,7 @@ def numbers_the_rows(values: np.ndarray) -> bool:
     if len(values) <= MANY or (np.floor(values) != values).any():
         return False
     steps, span = np.diff(values), np.ptp(values) + 1
-    return (steps > 0).all() or (steps < 0).all() or span == len(values) == len(np.unique(values))
+    return bool((steps > 0).all() or (steps < 0).all() or span == len(values) == len(np.unique(values)))
 
 
 def without_index(frame: pd.DataFrame, named: Collection[str], where: str) -> pd.DataFrame:

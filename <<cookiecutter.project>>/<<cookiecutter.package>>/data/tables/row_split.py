@@ -26,7 +26,7 @@ def split_rows(
         keys = np.arange(len(frame))
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
     counts = pd.Series(np.bincount(labels[first], minlength=len(class_names)), index=[*class_names])
-    if len(few := counts[counts <= len(fractions)]):
+    if len(few := counts.drop(counts.index[counts > len(fractions)])):
         found = f"too few different rows for {len(fractions) + 1} splits: {counted(few)}"
         raise ConfigError(f"data.target: {found}. Add rows, or join a class with another")
     drawn = draw(labels[first], fractions, seed)

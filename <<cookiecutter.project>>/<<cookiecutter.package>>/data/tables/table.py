@@ -126,11 +126,10 @@ class Table(TensorData):
             column, where = dict(frame.items())[self.target], f"data.task=regression, data.{key}"
             values = numbers(column, where)
             frame[self.target] = without_odd(values, *usual_range(values, self.outliers), column, where)
-        missing = frame[self.target].isna()
-        if self.skip_missing and missing.any():
-            say(f"data.{key}: {missing.sum()} rows without data.target={self.target} are left out (data.skip_missing)")
-            frame = frame[~missing]
-        return frame
+        known = frame.dropna(subset=[self.target]) if self.skip_missing else frame
+        if skipped := len(frame) - len(known):
+            say(f"data.{key}: {skipped} rows without data.target={self.target} are left out (data.skip_missing)")
+        return known
 
     def encode(self, frame: pd.DataFrame) -> dict[str, TensorDataset]:
         """Return numbers (N, F), float32, codes (N, K), int64, and targets (N,) of each split; say what a model needs."""

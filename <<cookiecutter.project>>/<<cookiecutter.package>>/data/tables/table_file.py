@@ -74,7 +74,7 @@ def read_table(
     for name in frame.columns.difference([*text, labels]) if formatted else ():
         if pd.api.types.infer_dtype(frame[name], skipna=True) in TEXT:
             texts = categories(frame[name])
-            if found := parse_all(texts.categories, decimal):
+            if found := parse_all([*texts.categories], decimal):
                 frame[name] = np.array([*found, np.nan])[texts.codes]
     return frame
 
