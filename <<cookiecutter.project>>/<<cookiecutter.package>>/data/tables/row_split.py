@@ -25,9 +25,9 @@ def split_rows(
     if num_values < 0.9 * frame.size and frame.shape[1] * math.log(num_values) < math.log(100 * pairs):
         keys = np.arange(len(frame))
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
-    counts = pd.Series(np.bincount(labels[first], minlength=len(class_names)), index=[*class_names])
-    if len(few := counts.drop(counts.index[counts > len(fractions)])):
-        found = f"too few different rows for {len(fractions) + 1} splits: {counted(few)}"
+    counts = np.bincount(labels[first], minlength=len(class_names))
+    if len(few := np.flatnonzero(counts <= len(fractions))):
+        found = f"too few different rows for {len(fractions) + 1} splits: {counted(pd.Series(counts, [*class_names]).iloc[few])}"
         raise ConfigError(f"data.target: {found}. Add rows, or join a class with another")
     drawn = draw(labels[first], fractions, seed)
     return {split: np.flatnonzero(np.isin(group, groups)) for split, groups in drawn.items()}
