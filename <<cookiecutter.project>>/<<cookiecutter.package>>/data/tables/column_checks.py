@@ -1,42 +1,38 @@
-"""Columns of a table that nothing can be learnt from as they are."""
+"""Columns of a table that nothing can be learnt from as they are, and those that tell the target by themselves."""
 
 import re
 from collections.abc import Collection
 
+import numpy as np
 import pandas as pd
 
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
-from .column_values import NAMED, as_number, coded, is_numeric, numbers
+from .column_values import NAMED, as_number, categories, is_numeric, numbers
 from .written_numbers import how_to_read
 
 UNNAMED = re.compile(r"Unnamed: \d+|__index_level_\d+__|")  # as pandas calls what has no name
 DATE = re.compile(r"\d{4}([-/.])\d\d?\1\d\d?\b.*|\d\d?([-/.])\d\d?\2\d{4}\b.*")
 MANY = 20  # different texts: fewer are categories, whatever they look like
+SAMPLE = 10_000  # rows that are looked at first
 
 
 def check_columns(frame: pd.DataFrame, categorical: Collection[str], where: str) -> None:
     """Raise ConfigError for a column that holds neither numbers nor categories, unless `categorical` names it."""
-    for name, column in frame.items():
-        if name in categorical:
-            continue
+    for name, column in frame.drop(columns=[*categorical], errors="ignore").items():
         if not is_numeric(column, where):
             check_texts(column, where)
-            continue
-        numbers(column, where)  # raises ConfigError for infinite ones
-        if numbers_the_rows(column):
+        elif numbers_the_rows(numbers(column, where)):
             say(f"{where}, column {name!r} numbers the rows: unless that means something, 'data.drop=[\"{name}\"]'")
 
 
-def numbers_the_rows(column: pd.Series) -> bool:
+def numbers_the_rows(values: np.ndarray) -> bool:
     """Say whether whole numbers only rise, or only fall, from row to row, or are all from a first to a last one."""
-    if len(column) <= MANY or not pd.api.types.is_numeric_dtype(column) or (column.head(MANY) % 1 != 0).any():
+    if len(values) <= MANY or (np.floor(values) != values).any():
         return False
-    if not column.is_unique or (column % 1 != 0).any():
-        return False
-    ordered = column.is_monotonic_increasing or column.is_monotonic_decreasing
-    return ordered or column.max() - column.min() + 1 == len(column)
+    steps, span = np.diff(values), np.ptp(values) + 1
+    return bool((steps > 0).all() or (steps < 0).all() or span == len(values) == len(np.unique(values)))
 
 
 def without_index(frame: pd.DataFrame, named: Collection[str], where: str) -> pd.DataFrame:
@@ -51,27 +47,44 @@ def without_index(frame: pd.DataFrame, named: Collection[str], where: str) -> pd
 def check_texts(column: pd.Series, where: str) -> None:
     """Raise ConfigError for texts that are dates, numbers, or hardly ever the same."""
     name = column.name
-    codes, texts = coded(column)
-    if not texts:
-        return
-    present = codes[codes >= 0]
-    ways = f"leave it out with 'data.drop=[\"{name}\"]', or take it for a category, in data.categorical"
-    shown = ", ".join(map(repr, texts[:NAMED]))
-    if all(map(DATE.fullmatch, texts)):
-        raise ConfigError(
-            f"{where}, column {name!r} holds dates: {shown}. Write what matters in them as numbers "
-            f"(year, month, days since a day), or {ways}"
-        )
+    values = categories(column)
+    texts, present = [*values.categories], values.notna().sum()
     rest = [text for text in texts if as_number(text) is None]
-    if (rest or len(texts) > MANY) and (how := how_to_read(rest or texts)):
-        raise ConfigError(f"{where}, column {name!r} holds numbers as people write them: {shown}. {how}. Or {ways}")
-    if rest and len(texts) > MANY and len(rest) < 0.5 * len(texts):
-        raise ConfigError(
-            f"{where}, column {name!r} holds numbers and {len(rest)} other texts: {', '.join(map(repr, rest[:NAMED]))}. "
-            f"Leave the value empty where there is none, or {ways}"
-        )
-    if len(texts) > MANY and len(texts) > 0.5 * len(present):
-        raise ConfigError(
-            f"{where}, column {name!r} has {len(texts)} different texts in {len(present)} rows: {shown}. "
-            f"Nothing can be learnt from a text that hardly occurs again: {ways}"
-        )
+    shown = ", ".join(map(repr, texts[:NAMED]))
+    if texts and all(map(DATE.fullmatch, texts)):
+        found = f"holds dates: {shown}. Write what matters in them as numbers (year, month, days since a day)"
+    elif (rest or len(texts) > MANY) and (how := how_to_read(rest or texts)):
+        found = f"holds numbers as people write them: {shown}. {how}"
+    elif len(texts) > MANY and 0 < len(rest) < 0.5 * len(texts):
+        odd = ", ".join(map(repr, rest[:NAMED]))
+        found = f"holds numbers and {len(rest)} other texts: {odd}. Leave the value empty where there is none"
+    elif len(texts) > max(MANY, 0.5 * present):
+        found = f"has {len(texts)} different texts in {present} rows: {shown}. Too few occur again to learn from them"
+    else:
+        return
+    ways = f"leave it out with 'data.drop=[\"{name}\"]', or take it for a category, in data.categorical"
+    raise ConfigError(f"{where}, column {name!r} {found}. Or {ways}")
+
+
+def check_leaks(features: pd.DataFrame, target: pd.Series, where: str) -> None:
+    """Say which columns tell the target (N,) of every row, a number or the number of a class, without the others."""
+    first = slice(None, None, 1 + len(features) // SAMPLE)
+    for name, column in features.items():
+        if all(tells(column.iloc[rows], target.to_numpy()[rows]) for rows in (first, slice(None))):
+            hint = f"If it is known only after the target is, 'data.drop=[\"{name}\"]'"
+            say(f"{where}, column {name!r} alone tells data.target={target.name} in all {len(column)} rows. {hint}")
+
+
+def tells(column: pd.Series, target: np.ndarray) -> bool:
+    """Say whether each value, or each range of numbers, goes with one target; missing is a value too."""
+    codes, groups = pd.factorize(column, use_na_sentinel=False)
+    answers, kinds = pd.factorize(target)
+    if len(pd.unique(codes * len(kinds) + answers)) > len(groups):
+        return False  # a value goes with several targets
+    if (np.bincount(codes)[codes] > 1).mean() > 0.9 or not pd.api.types.is_numeric_dtype(column):
+        return len(groups) < 0.5 * len(column)
+    present = column.notna().to_numpy()
+    in_order = target[present][np.argsort(column[present])]
+    if target.dtype == np.int64:  # of classes, each is a range of the column
+        return np.count_nonzero(np.diff(in_order)) == len(np.unique(in_order)) - 1
+    return abs(np.corrcoef(np.arange(len(in_order)), pd.Series(in_order).rank())[0, 1]) > 0.9999

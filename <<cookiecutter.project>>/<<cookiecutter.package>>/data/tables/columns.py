@@ -1,6 +1,6 @@
 """What a model is told of the columns of a table: numbers that are standardized, and codes of categories."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,12 +8,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from <<cookiecutter.package>>.data.tables.column_values import coded, counted, is_numeric, numbers, say_alike
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.targets import did_you_mean
 
-from .odd_cells import is_odd, usual_range, without_odd
+from .column_values import categories, counted, is_numeric, is_odd, numbers, say_alike, unseen, usual_range, without_odd
 
 
 @dataclass
@@ -29,16 +28,6 @@ class Columns:
     numeric: dict[str, tuple[float, float, bool, float, float]]
     categorical: dict[str, list[str]]
 
-    @property
-    def num_features(self) -> int:
-        """How many numbers a row has."""
-        return sum(1 + some_missing for _, _, some_missing, *_ in self.numeric.values())
-
-    @property
-    def categories(self) -> tuple[int, ...]:
-        """How many codes each column of categories has, 0 included."""
-        return tuple(len(texts) + 1 for texts in self.categorical.values())
-
     def encode(self, frame: pd.DataFrame, where: str) -> tuple[Tensor, Tensor]:
         """Return numbers (N, F), float32, of mean 0 and deviation 1, and codes (N, K), int64, of categories.
 
@@ -53,27 +42,26 @@ class Columns:
         for name in [*self.numeric, *self.categorical]:
             if name not in columns:
                 raise ConfigError(f"{where}: column {name!r} is missing{did_you_mean(name, columns)}")
-        inputs = np.zeros((self.num_features, len(frame)), dtype=np.float32)
-        codes = np.zeros((len(self.categorical), len(frame)), dtype=np.int64)
-        rows = iter(inputs)
+        inputs, codes = [], []
         for name, (mean, std, some_missing, low, high) in self.numeric.items():
             values = without_odd(numbers(columns[name], where), low, high, columns[name], where)
             missing = np.isnan(values)
             if missing.all():
                 say(f"{where}, column {name!r} is empty: its mean in training, {mean:.6g}, stands for it")
-            next(rows)[:] = np.where(missing, 0, (values - mean) / std)
+            inputs.append(np.where(missing, 0, (values - mean) / std).astype(np.float32))
             if some_missing:
-                next(rows)[:] = missing
-        for row, (name, known) in zip(codes, self.categorical.items(), strict=True):
-            places, texts = coded(columns[name])
-            code = {text: number for number, text in enumerate(known, start=1)}
-            counts = np.bincount(places[places >= 0], minlength=len(texts))
-            unseen = {text: int(n) for text, n in zip(texts, counts, strict=True) if text not in code}
-            if unseen:
-                total = sum(unseen.values())
-                say(f"{where}, column {name!r}: {total} with a text not seen in training, code 0: {counted(unseen)}")
-            row[:] = np.array([*(code.get(text, 0) for text in texts), 0])[places]
-        return torch.from_numpy(inputs.T.copy()), torch.from_numpy(codes.T.copy())
+                inputs.append(missing.astype(np.float32))
+        for name, known in self.categorical.items():
+            texts = categories(columns[name])
+            if len(new := unseen(texts, known)):
+                say(f"{where}, column {name!r}: {new.sum()} with a text not seen in training, code 0: {counted(new)}")
+            codes.append(texts.set_categories(known).codes + 1)
+        return rows_of(inputs, len(frame), torch.float32), rows_of(codes, len(frame), torch.int64)
+
+
+def rows_of(columns: Sequence[np.ndarray], num_rows: int, dtype: torch.dtype) -> Tensor:
+    """Return numbers (N, F), of F columns (N,)."""
+    return torch.from_numpy(np.array(columns).reshape(len(columns), num_rows).T.copy()).to(dtype)
 
 
 def learn_columns(frame: pd.DataFrame, categorical: Collection[str], outliers: str, where: str) -> Columns:
@@ -81,9 +69,9 @@ def learn_columns(frame: pd.DataFrame, categorical: Collection[str], outliers: s
     columns, constant = Columns({}, {}), []
     for name, column in ((str(name), column) for name, column in frame.items()):
         if name in categorical or not is_numeric(column, where):
-            codes, texts = coded(column)
-            if len(texts) > 1 or (texts and codes.min() < 0):
-                columns.categorical[name] = texts
+            texts = categories(column)
+            if len(texts.categories) + texts.isna().any() > 1:
+                columns.categorical[name] = [*texts.categories]
                 say_alike(column, f"{where}, column {name!r}")
                 continue
         else:

@@ -26,11 +26,8 @@ def split_rows(
         keys = np.arange(len(frame))
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
     counts = np.bincount(labels[first], minlength=len(class_names))
-    if counts.min() <= len(fractions):
-        few = {name: int(count) for name, count in zip(class_names, counts, strict=True) if count <= len(fractions)}
-        raise ConfigError(
-            f"data.target: too few different rows for {len(fractions) + 1} splits: {counted(few)}. "
-            "Add rows, or join a class with another"
-        )
+    if len(few := np.flatnonzero(counts <= len(fractions))):
+        found = f"too few different rows for {len(fractions) + 1} splits: {counted(pd.Series(counts, [*class_names]).iloc[few])}"
+        raise ConfigError(f"data.target: {found}. Add rows, or join a class with another")
     drawn = draw(labels[first], fractions, seed)
     return {split: np.flatnonzero(np.isin(group, groups)) for split, groups in drawn.items()}

@@ -1,6 +1,6 @@
 """A table in a CSV or Parquet file: one column is what to predict, the others are what is known of each row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -22,14 +22,12 @@ try:
 except ModuleNotFoundError as error:
     raise ConfigError(f"tables need {error.name}: uv sync --all-extras, or pip install pandas pyarrow") from error
 
-from .column_checks import check_columns, without_index
-from .column_values import numbers
+from .column_checks import check_columns, check_leaks, without_index
+from .column_values import numbers, usual_range, without_odd
 from .columns import Columns, learn_columns
-from .leaks import check_leaks
-from .odd_cells import usual_range, without_odd
 from .row_split import split_rows
 from .table_file import read_table
-from .targets import class_labels, classes_of, spread, target_numbers
+from .targets import classes_of, encode_target, spread
 
 
 class Table(TensorData):
@@ -84,10 +82,7 @@ class Table(TensorData):
         **loading: Any,
     ) -> None:
         if path is None or target is None:
-            raise ConfigError(
-                "data=table needs data.path=table.csv (or .parquet), whose first line names the columns, "
-                "and data.target=name of the column to predict"
-            )
+            raise ConfigError("data=table needs data.path=table.csv (or .parquet) and data.target=column to predict")
         fractions = {"val": val_fraction} if test_path else {"test": test_fraction, "val": val_fraction}
         if min(fractions.values()) <= 0 or sum(fractions.values()) >= 1:
             names = " and ".join(f"data.{name}_fraction={share}" for name, share in fractions.items())
@@ -101,16 +96,20 @@ class Table(TensorData):
         self.format = {"separator": separator, "decimal": decimal, "formatted": formatted_numbers}
         drop, categorical = [*map(str, drop)], [*map(str, categorical)]  # a column may be called 2026
         frame = self.read("path", categorical)
-        check_names(frame, target, {"drop": drop, "categorical": categorical})
+        check_names(frame, drop, "data.drop")
+        check_names(frame, categorical, "data.categorical")
+        for key, names in {"drop": {target}, "categorical": {*categorical}}.items():
+            for name in names.intersection(drop):
+                raise ConfigError(f"data.{key} must not hold {name!r}, which is in data.target or data.drop")
         features = without_index(frame.drop(columns=[target, *drop]), categorical, "data.path")
         check_columns(features, categorical, "data.path")
         if task == "classification":
             self.class_names = classes_of(dict(frame.items())[target], target in categorical)
-        strata = self.targets(frame, "data.path").numpy()
-        check_leaks(features, pd.Series(strata, name=target), "data.path")
-        if task == "regression":
-            strata = np.zeros(len(frame), dtype=np.int64)
-        self.rows = split_rows(features, strata, getattr(self, "class_names", ["all"]), fractions, split_seed)
+        targets = self.targets(frame, "data.path").numpy()
+        check_leaks(features, pd.Series(targets, name=target), "data.path")
+        class_names = getattr(self, "class_names", ("all",))
+        labels = targets if task == "classification" else np.zeros(len(targets), dtype=np.int64)
+        self.rows = split_rows(features, labels, class_names, fractions, split_seed)
         self.columns = learn_columns(features.iloc[self.rows["train"]], categorical, outliers, "data.path")
         super().__init__(self.encode(frame), **loading)
 
@@ -120,15 +119,14 @@ class Table(TensorData):
             raise MisconfigurationException(f"data.{key} must be the path of a file, got null")
         labels = self.target if self.task == "classification" else None
         frame = read_table(f"data.{key}", path, text=categorical, labels=labels, **self.format)
-        if key == "predict_path" or self.target not in frame:
+        if key == "predict_path":
             return frame
+        check_names(frame, [self.target], f"data.{key}, data.target")
         if self.task == "regression":
             column, where = dict(frame.items())[self.target], f"data.task=regression, data.{key}"
             values = numbers(column, where)
             frame[self.target] = without_odd(values, *usual_range(values, self.outliers), column, where)
-        if not self.skip_missing:
-            return frame
-        known = frame.dropna(subset=[self.target])
+        known = frame.dropna(subset=[self.target]) if self.skip_missing else frame
         if skipped := len(frame) - len(known):
             say(f"data.{key}: {skipped} rows without data.target={self.target} are left out (data.skip_missing)")
         return known
@@ -142,7 +140,8 @@ class Table(TensorData):
             where.partition(" ")[0]: TensorDataset(*self.columns.encode(rows, where), self.targets(rows, where))
             for where, rows in frames.items()
         }
-        self.num_features, self.categories = self.columns.num_features, self.columns.categories
+        self.num_features = splits["train"].tensors[0].shape[1]
+        self.categories = tuple(len(texts) + 1 for texts in self.columns.categorical.values())
         if self.task == "classification":
             self.num_classes = len(self.class_names)
         else:
@@ -151,12 +150,7 @@ class Table(TensorData):
 
     def targets(self, frame: pd.DataFrame, where: str) -> Tensor:
         """Return the number (N,), int64, of the class of each row, or in regression its target, float32."""
-        column = dict(frame.items()).get(self.target)
-        if column is None:
-            raise ConfigError(f"{where}: column data.target={self.target} is missing")
-        if self.task == "regression":
-            return target_numbers(column, where)
-        return class_labels(column, self.class_names, where)
+        return encode_target(dict(frame.items())[self.target], getattr(self, "class_names", None), where)
 
     def predict_dataloader(self) -> DataLoader:
         """Serve the rows of `predict_path` in their order: numbers (B, F) and codes (B, K), without targets."""
@@ -178,14 +172,8 @@ class Table(TensorData):
         self.split_sha256 = split_sha256(self.splits)
 
 
-def check_names(frame: pd.DataFrame, target: str, lists: Mapping[str, Sequence[str]]) -> None:
-    """Raise ConfigError for the first name in the config that is no column of the table, or stands in two places."""
-    for key, names in {"target": [target], **lists}.items():
-        for name in names:
-            if name not in frame:
-                raise ConfigError(
-                    f"data.{key}: there is no column {name!r}{did_you_mean(str(name), frame.columns)}\n"
-                    f"The first line of the file names these: {', '.join(frame.columns[:100])}"
-                )
-            if (key == "drop" and name == target) or (key == "categorical" and name in lists["drop"]):
-                raise ConfigError(f"data.{key} must not hold {name!r}, which is in data.target or data.drop")
+def check_names(frame: pd.DataFrame, names: Sequence[str], where: str) -> None:
+    """Raise ConfigError for the first of some names in the config that is no column of the table."""
+    for name in (name for name in names if name not in frame):
+        found = f"{where}: there is no column {name!r}{did_you_mean(name, frame.columns)}"
+        raise ConfigError(f"{found}\nThe first line of the file names these: {', '.join(frame.columns[:100])}")

@@ -4,11 +4,12 @@ import bz2
 import csv
 import gzip
 import io
+import json
 import lzma
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from pyarrow.parquet import ParquetFile
 
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
-from .column_values import TEXT, coded
+from .column_values import TEXT, categories
 from .written_numbers import parse_all
 
 OTHERS = {b"\xd0\xcf\x11\xe0": "an Excel workbook", b"ARROW1": "a Feather file", b"<": "HTML or XML", b"{": "JSON"}
@@ -50,41 +51,38 @@ def read_table(
     if not file.is_file():
         raise ConfigError(f"{key} must be a CSV or Parquet file, {path} is none (from {Path.cwd()})")
     try:
-        with unpacked(file) as stream:
-            start = stream.read(100).lstrip()
-            stream.seek(0)
-            if start.startswith(b"PAR1"):
-                frame = ParquetFile(stream).read().replace_schema_metadata().to_pandas()
-            else:
-                check_lines(key, file, start, separator)
-                columns = {"dtype": dict.fromkeys({*text} - {labels}, str), "converters": {labels: "={}".format}}
-                frame = pd.read_csv(stream, sep=separator, decimal=decimal, **columns, **CSV)  # =NA is not missing
-                if labels in frame:
-                    written = frame[labels].str[1:]
-                    frame[labels] = written.mask(written.isin(NO_LABELS))
+        content = unpacked(file.read_bytes())
+        if content.startswith(b"PAR1"):
+            frame = ParquetFile(io.BytesIO(content)).read().replace_schema_metadata().to_pandas()
+        else:
+            check_lines(key, path, content, separator)
+            columns = {"dtype": dict.fromkeys({*text} - {labels}, str), "converters": {labels: "={}".format}}
+            frame = pd.read_csv(
+                io.BytesIO(content), sep=separator, decimal=decimal, **columns, **CSV
+            )  # =NA is not missing
+            if labels in frame:
+                frame[labels] = frame[labels].str[1:].mask(lambda written: written.isin(NO_LABELS))
     except ConfigError:
         raise
     except Exception as error:  # whatever pandas, Arrow or a decompressor makes of damaged bytes
         reason = str(error).partition("\n")[0].rstrip(".")
         raise ConfigError(f"{key}={path} cannot be read: {reason}. Is it whole, and what its name says?") from error
     frame.columns = frame.columns.map(str)
-    if twice := sorted(set(frame.columns[frame.columns.duplicated()])):
-        raise ConfigError(f"{key}={path} has two columns of the same name: {', '.join(twice)}. Rename or remove one")
+    check_names(f"{key}={path}", [*frame.columns])
     if frame.empty:
         raise ConfigError(f"{key}={path} has no rows")
     for name in frame.columns.difference([*text, labels]) if formatted else ():
         if pd.api.types.infer_dtype(frame[name], skipna=True) in TEXT:
-            codes, texts = coded(frame[name])
-            if found := parse_all(texts, decimal):
-                frame[name] = np.array([*found, np.nan])[codes]
+            texts = categories(frame[name])
+            if found := parse_all([*texts.categories], decimal):
+                frame[name] = np.array([*found, np.nan])[texts.codes]
     return frame
 
 
-def unpacked(file: Path) -> BinaryIO:
-    """Open a file, by its first bytes also one that is compressed."""
-    stream = file.open("rb")
-    unpack = next((unpack for magic, unpack in PACKED.items() if stream.peek(6).startswith(magic)), None)
-    return io.BytesIO(unpack(stream.read())) if unpack else stream
+def unpacked(content: bytes) -> bytes:
+    """Return the content of a file, by its first bytes also of one that is compressed."""
+    unpack = next((unpack for magic, unpack in PACKED.items() if content.startswith(magic)), bytes)
+    return unpack(content)
 
 
 def unzip(content: bytes) -> bytes:
@@ -99,41 +97,39 @@ PACKED = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ": lzm
 PACKED[b"\x28\xb5\x2f\xfd"] = lambda content: pyarrow.CompressedInputStream(io.BytesIO(content), "zstd").read()
 
 
-def check_lines(key: str, file: Path, start: bytes, separator: str) -> None:
+def check_lines(key: str, path: str, content: bytes, separator: str) -> None:
     """Raise ConfigError unless the file is UTF-8 and each line has as many values as the first one has names.
 
     pandas would fill up short lines, and rename one of two columns of the same name.
     """
+    where, start = f"{key}={path}", content[:100].lstrip()
     if what := [what for magic, what in OTHERS.items() if start.startswith(magic)]:
-        raise ConfigError(f"{key}={file} is {what[0]}. Save the table as CSV or Parquet")
+        raise ConfigError(f"{where} is {what[0]}. Save the table as CSV or Parquet")
     csv.field_size_limit(2**31 - 1)  # of characters in a value
+    lines = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
+    rows = csv.reader(lines, delimiter=separator, skipinitialspace=True)
     try:
-        with io.TextIOWrapper(unpacked(file), encoding="utf-8-sig", newline="") as lines:
-            rows = csv.reader(lines, delimiter=separator, skipinitialspace=True)
-            names = next(filter(None, rows), [])
-            check_names(key, file, names, separator)
-            for row in rows:
-                if row and len(row) != len(names):
-                    raise ConfigError(
-                        f"{key}={file}, line {rows.line_num}: {len(row)} values, but the first line names {len(names)} "
-                        "columns. Is the file whole, and each value with a separator, quote or line break in quotes?"
-                    )
+        names = next(filter(None, rows), [])
+        check_names(where, names)
+        if len(names) == 1:
+            others = [other for other in (";", "\t", "|", ",") if other in names[0]]
+            hint = f". Try 'data.separator={json.dumps(others[0])}'" if others else ""
+            raise ConfigError(f"{where} has one column with data.separator={separator!r}: {names[0]:.60}{hint}")
+        for row in rows:
+            if row and len(row) != len(names):
+                found = f"{len(row)} values, but the first line names {len(names)} columns"
+                hint = "Is the file whole, and each value with a separator, quote or line break in quotes?"
+                raise ConfigError(f"{where}, line {rows.line_num}: {found}. {hint}")
     except UnicodeDecodeError as error:
-        with unpacked(file) as content:
-            encoding = "UTF-16" if content.read(2) in (b"\xff\xfe", b"\xfe\xff") else "CP1252"
-        raise ConfigError(
-            f"{key}={file} is not UTF-8 (byte {error.object[error.start]:#x}). If it is text, it may be {encoding}, as "
-            f"Excel writes it; save it as UTF-8: iconv -f {encoding} -t UTF-8 {file} > utf8.csv"
-        ) from error
+        encoding = "UTF-16" if start.startswith((b"\xff\xfe", b"\xfe\xff")) else "CP1252"
+        found = f"is not UTF-8 (byte {error.object[error.start]:#x}). If it is text, it may be {encoding}, as Excel writes it"
+        hint = f"save it as UTF-8: iconv -f {encoding} -t UTF-8 {path} > utf8.csv"
+        raise ConfigError(f"{where} {found}; {hint}") from error
 
 
-def check_names(key: str, file: Path, names: list[str], separator: str) -> None:
-    """Raise ConfigError unless the first line holds several names, each of them once."""
+def check_names(where: str, names: list[str]) -> None:
+    """Raise ConfigError unless there are columns, and no two of the same name."""
     if not names:
-        raise ConfigError(f"{key}={file} is empty")
-    if len(names) == 1:
-        others = [shown for other, shown in {";": ";", "\t": "\\t", "|": "|", ",": ","}.items() if other in names[0]]
-        hint = f". Try 'data.separator=\"{others[0]}\"'" if others else ""
-        raise ConfigError(f"{key}={file} has one column with data.separator={separator!r}: {names[0]:.60}{hint}")
+        raise ConfigError(f"{where} is empty")
     if twice := sorted({name for name in names if name and names.count(name) > 1}):
-        raise ConfigError(f"{key}={file} has two columns of the same name: {', '.join(twice)}. Rename or remove one")
+        raise ConfigError(f"{where} has two columns of the same name: {', '.join(twice)}. Rename or remove one")

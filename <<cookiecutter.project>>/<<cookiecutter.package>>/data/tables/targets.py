@@ -10,7 +10,7 @@ from torch import Tensor
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
-from .column_values import as_number, coded, counted, named_rows, numbers, say_alike
+from .column_values import as_number, categories, counted, named_rows, numbers, say_alike, unseen
 from .written_numbers import parse_all
 
 MANY = 20  # different numbers: fewer are classes
@@ -19,7 +19,7 @@ NO_VALUE = ("na", "n/a", "none", "null")  # a class that is called so may be non
 
 def classes_of(column: pd.Series, are_names: bool) -> tuple[str, ...]:
     """Return the classes of the target in order: as numbers if they are, else by the alphabet."""
-    _, texts = coded(column)
+    texts = [*categories(column).categories]
     if len(texts) < 2:
         raise ConfigError(f"data.target={column.name} must have two classes or more, got {', '.join(texts) or 'none'}")
     if len(texts) > MANY and not are_names:
@@ -43,32 +43,26 @@ def check_not_regression(column: pd.Series, texts: list[str]) -> None:
     say(how)
 
 
-def class_labels(column: pd.Series, class_names: Sequence[str], where: str) -> Tensor:
-    """Return the place (N,), int64, of the class of each row in `class_names`.
+def encode_target(column: pd.Series, class_names: Sequence[str] | None, where: str) -> Tensor:
+    """Return the place (N,), int64, of the class of each row in `class_names`, or without these its number, float32.
 
     Raises:
-        ConfigError: a class is missing or unknown; `where` says of which rows.
+        ConfigError: a target is missing, infinite, no number or an unknown class; `where` says of which rows.
     """
-    codes, texts = coded(column)
-    check_present(codes < 0, column, where)
-    place = {text: number for number, text in enumerate(class_names)}
-    if unknown := {text: int((codes == n).sum()) for n, text in enumerate(texts) if text not in place}:
-        raise ConfigError(
-            f"{where}: data.target={column.name} has classes that training does not know: {counted(unknown)}. "
-            f"It knows {', '.join(class_names[:20])}"
-        )
-    return torch.from_numpy(np.array([place[text] for text in texts])[codes])
-
-
-def target_numbers(column: pd.Series, where: str) -> Tensor:
-    """Return the numbers (N,), float32, in the unit of the file.
-
-    Raises:
-        ConfigError: a number is missing, infinite or none; `where` says of which rows.
-    """
-    values = numbers(column, f"data.task=regression, {where}")
-    check_present(np.isnan(values), column, where)
-    return torch.from_numpy(values.astype(np.float32))
+    if class_names is None:
+        values = numbers(column, f"data.task=regression, {where}").astype(np.float32)
+        missing = np.isnan(values)
+    else:
+        texts = categories(column)
+        if len(unknown := unseen(texts, class_names)):
+            found = f"has classes that training does not know: {counted(unknown)}"
+            raise ConfigError(f"{where}: data.target={column.name} {found}. It knows {', '.join(class_names[:20])}")
+        values = texts.set_categories([*class_names]).codes.astype(np.int64)
+        missing = values < 0
+    if len(rows := column.index[missing]):
+        found = f"is missing in {len(rows)} rows ({named_rows(rows)})"
+        raise ConfigError(f"{where}: data.target={column.name} {found}: data.skip_missing=true leaves them out")
+    return torch.from_numpy(values)
 
 
 def spread(targets: Tensor, name: str) -> tuple[float, float]:
@@ -77,12 +71,3 @@ def spread(targets: Tensor, name: str) -> tuple[float, float]:
     if std == 0:
         raise ConfigError(f"data.target={name} is the same in all training rows: there is nothing to predict")
     return float(mean), float(std)
-
-
-def check_present(is_missing: np.ndarray, column: pd.Series, where: str) -> None:
-    """Raise ConfigError when the target of a row is missing."""
-    if len(missing := column.index[is_missing]):
-        rows = f"{len(missing)} rows ({named_rows(missing)})"
-        raise ConfigError(
-            f"{where}: data.target={column.name} is missing in {rows}: data.skip_missing=true leaves them out"
-        )
