@@ -144,7 +144,7 @@ def test_evaluate_checks_too_and_stops_nothing(compose_config, monkeypatch, caps
     assert "intended: [eval_mode:MLP.forward]" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("mistake", ["checks=maybe", "checks=null", "intended=[ordre]", "intended=order"])
+@pytest.mark.parametrize("mistake", ["intended=[ordre]", "intended=order"])
 def test_a_mistake_in_the_config_of_the_checks_is_one_message(compose_config, mistake):
-    with pytest.raises(ConfigError, match=f"{mistake.partition('=')[0]} must"):
+    with pytest.raises(ConfigError, match="intended must"):
         train(compose_config(*SHORT, mistake))
