@@ -3,7 +3,7 @@
 import pytest
 import torch
 from lightning import Trainer
-from my_project.engine.checks import evaluation
+from my_project.engine.checks import data, evaluation
 from my_project.engine.checks.rules import RULES
 from my_project.engine.checks.training_checks import TrainingChecks
 from my_project.engine.doctor.examine import examine
@@ -12,6 +12,7 @@ from my_project.engine.run import evaluate, train
 from my_project.engine.survival.loops import StepCallback
 from my_project.models.mlp import MLP
 from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.utils.data import DataLoader, TensorDataset
 
 SHORT = ["model=mlp", "model.hidden_sizes=[16]", "trainer.max_epochs=2", "+trainer.limit_train_batches=6"]
 SHORT += ["callbacks.progress=null", "trainer.accelerator=cpu"]
@@ -127,6 +128,15 @@ def test_a_metric_that_fails_on_right_labels_keeps_its_own_error(compose_config)
     with pytest.raises(Exception, match="equal to number of classes") as failed:
         train(compose_config(*SHORT, "+metrics.top={_target_:torchmetrics.Accuracy,task:multiclass,num_classes:3}"))
     assert not isinstance(failed.value, RuleBroken)
+
+
+def test_samples_in_two_splits_are_named_by_row_and_are_wrong_where_they_have_labels():
+    rows, labels = torch.arange(400.0).reshape(100, 4), torch.arange(100)
+    for columns, verdict in (((rows, labels), None), ((rows,), "check")):
+        train, val = (TensorDataset(*(x[part] for x in columns)) for part in (slice(80), slice(75, 100)))
+        (finding,) = data.check_splits({"train": DataLoader(train), "val": DataLoader(val)})
+        assert finding.what.startswith("5 of 25 samples of val are in train too: train 75 = val 0, train 76 = val 1")
+        assert finding.verdict == verdict
 
 
 @pytest.mark.parametrize("epochs", [1, 2])
