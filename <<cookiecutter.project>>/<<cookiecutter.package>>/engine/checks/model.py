@@ -20,6 +20,7 @@ from .steps import StepWatch
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+PLAIN = {bool, int, float, str, type(None)}
 OF_LIBRARIES = {*vars(LightningModule()), *vars(nn.Module())}  # attributes that are not the owner's
 
 # The attribute that holds the length of a scheduler of torch, named as its argument.
@@ -87,7 +88,7 @@ def hidden(model: nn.Module) -> Iterator[tuple[str, Any]]:
     for name, module in model.named_modules():
         owned = [kind for kind in type(module).__mro__ if is_owners(source_file(kind))]
         for attribute, value in [*vars(module).items(), *(item for kind in owned for item in vars(kind).items())]:
-            if attribute not in OF_LIBRARIES and not attribute.startswith("__"):
+            if attribute not in OF_LIBRARIES and type(value) not in PLAIN and not attribute.startswith("__"):
                 yield from values_in(value, f"{name}.{attribute}".lstrip("."))
 
 
@@ -99,7 +100,7 @@ def values_in(value: Any, path: str, depth: int = 5) -> Iterator[tuple[str, Any]
             inside = f"{path}.{name}".rstrip(".") if m.training else ""
             yield inside, m
             yield from ((inside and f"{inside}.{key}", p) for key, p in m.named_parameters(recurse=False))
-    elif depth:
+    elif depth and type(value) not in PLAIN:
         items: Any = enumerate(value) if isinstance(value, (list, tuple, set, frozenset, deque)) else ()
         if isinstance(value, dict):
             items = value.items()
