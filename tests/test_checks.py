@@ -138,16 +138,6 @@ def test_what_is_intended_is_not_said_and_the_entry_is_the_name_without_the_line
 
 
 @pytest.mark.xdist_group("checks healthy")
-@pytest.mark.parametrize("mistake", ["checks=maybe", "checks=null", "intended=[ordre]", "intended=order"])
-def test_a_mistake_in_the_config_of_the_checks_is_one_message(configure, mistake):
-    from my_project.engine.errors import ConfigError
-
-    key = mistake.partition("=")[0]
-    with pytest.raises(ConfigError, match=f"{key} must"):
-        train(configure(Project(name="mistake"), mistake))
-
-
-@pytest.mark.xdist_group("checks healthy")
 def test_a_run_with_checks_ends_with_the_weights_of_one_without_and_nothing_remains_in_its_steps(
     configure, monkeypatch
 ):

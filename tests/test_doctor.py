@@ -119,7 +119,10 @@ def test_a_wrong_value_is_one_message_and_leaves_nothing(configure, tmp_path, mo
     from my_project.engine.errors import ConfigError
 
     monkeypatch.chdir(tmp_path)
-    for override, message in (("+trainer.max_epoch=5", "did you mean max_epochs"), ("checks=maybe", "checks must be")):
+    for override, message in (
+        ("+trainer.max_epoch=5", "did you mean max_epochs"),
+        ("intended=[ordre]", "intended must"),
+    ):
         with pytest.raises(ConfigError, match=message):
             examine(configure(Project(), override))
     assert not list(tmp_path.iterdir())

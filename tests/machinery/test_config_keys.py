@@ -42,6 +42,7 @@ CPU = ["trainer.accelerator=cpu", "trainer.max_epochs=1", "test=false"]
         ("+data.root=nowhere", "data.root=nowhere does not exist"),
         ("checkpoint=nowhere.ckpt", "checkpoint=nowhere.ckpt does not exist"),
         ("checks=loud", "checks must be error, warn or skip, got 'loud'"),
+        ("checks=null", "checks must be error, warn or skip, got None"),
         ("mode=best", "mode must be auto, min or max, got 'best'"),
         ("seed=x", "seed must be int"),
     ],

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -100,22 +101,26 @@ def check_splits(loaders: dict[str, Any]) -> Iterator[Finding]:
     """No sample that lies in memory is in two splits; a few equal ones may be others."""
     held = ((split, served_rows(given)) for split, given in loaders.items())
     rows = {split: x for split, x in held if x and x[0].nbytes <= MAX_BYTES and x[0][0].numel() > 1}
-    hashes = {split: row_hashes(x) for split, x in rows.items()}
-    for one, other in combinations(hashes, 2):
-        theirs = set(hashes[one])
-        shared = [row for row, digest in enumerate(hashes[other]) if digest in theirs]
-        if shared:
-            many = len(shared) > max(1, 0.01 * len(hashes[other])) and len(theirs) > 0.99 * len(hashes[one])
-            what = f"{len(shared)} of the {len(hashes[other])} samples of {other} are in {one} too, such as row {shared[0]}"
-            certain = many and len(rows[other]) > 1  # without labels there is nothing to learn by heart
-            yield Finding("splits", other, what, None if certain else "check")
+    for found in check_shared({split: row_hashes(x) for split, x in rows.items()}):
+        yield found if len(rows[found.where]) > 1 else replace(found, verdict="check")  # no labels to learn by heart
 
 
-def row_hashes(held: tuple[Tensor, ...]) -> list[int]:
-    """Return a hash of the inputs of each sample: of all tensors but the last one, the labels."""
+def check_shared(samples: dict[str, list[tuple[int, Any]]]) -> Iterator[Finding]:
+    """No sample is in two splits, by the hash and the name of each one; a few equal ones may be others."""
+    for one, other in combinations(samples, 2):
+        first, second = dict(samples[one]), dict(samples[other])
+        if shared := first.keys() & second.keys():
+            examples = ", ".join(sorted(f"{one} {first[key]} = {other} {second[key]}" for key in shared)[:3])
+            by_chance = len(shared) <= max(1, 0.01 * len(second)) or len(first) <= 0.99 * len(samples[one])
+            what = f"{len(shared)} of {len(second)} samples of {other} are in {one} too: {examples}"
+            yield Finding("splits", other, what, "check" if by_chance else None)
+
+
+def row_hashes(held: tuple[Tensor, ...]) -> list[tuple[int, int]]:
+    """Return a hash of the inputs of each sample, all tensors but the last one, the labels; and its row."""
     flat = [np.ascontiguousarray(x.numpy(force=True)).reshape(len(x), -1) for x in held[:-1] or held if x[0].numel()]
     columns = (x.view(f"V{x.shape[1] * x.itemsize}").ravel().tolist() for x in flat)
-    return list(map(hash, zip(*columns, strict=True)))
+    return [(hash(row), number) for number, row in enumerate(zip(*columns, strict=True))]
 
 
 class Passes:

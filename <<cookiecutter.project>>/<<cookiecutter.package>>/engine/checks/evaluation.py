@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from torchmetrics import Metric, functional
 
 from <<cookiecutter.package>>.engine.checks.calls import CallWatch, Entry, Loss
-from <<cookiecutter.package>>.engine.checks.data import inputs_and_labels
+from <<cookiecutter.package>>.engine.checks.data import inputs_and_labels, loaders_of
 from <<cookiecutter.package>>.engine.checks.findings import Finding, definition
 from <<cookiecutter.package>>.engine.checks.model import DROPOUTS, NORMS, hidden
 from <<cookiecutter.package>>.engine.checks.steps import checksums
@@ -36,21 +36,19 @@ def kept(model: LightningModule) -> dict[str, int]:
 
 
 class Evaluation:
-    """What one evaluation does to a model and to its metrics.
+    """What one validation or test does to a model and to its metrics; the sanity check is a validation.
 
     Args:
-        loaders: the DataLoaders that serve it.
-        stage: validation or test; the sanity check is a validation.
         state: checksums of the model when it begins.
         learnt: names in the state of the model that training changes; None if there was no training.
         report: receives what must be said before torch fails on it.
     """
 
-    def __init__(
-        self, trainer: Trainer, loaders: Any, stage: str, state: dict[str, int], learnt: Any, report: Any
-    ) -> None:
-        self.trainer, self.model, self.loaders, self.stage = trainer, trainer.lightning_module, loaders, stage
-        self.state, self.learnt, self.calls = state, learnt, CallWatch(self.model, report)
+    def __init__(self, trainer: Trainer, state: dict[str, int], learnt: set[str] | None, report: Any) -> None:
+        self.trainer, self.model, self.state, self.learnt = trainer, trainer.lightning_module, state, learnt
+        self.stage = "test" if trainer.testing else "validation"
+        self.loaders = loaders_of(trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders)
+        self.calls = CallWatch(self.model, report)
         self.sizes: list[int] = []  # of the batches
         self.rows: list[tuple[Tensor, Tensor]] = []  # logits and labels
         self.losses: list[Loss] = []
@@ -123,10 +121,8 @@ class Evaluation:
             if abs(value - by_batch) < 1e-6 and abs(value - right) > 1e-5:
                 yield Finding("metrics", where, f"{name} is a mean over batches, which are not of one size")
             elif score:
-                function, kinds = (
-                    getattr(functional.classification, f"multiclass_{score}"),
-                    ("micro", "macro", "weighted"),
-                )
+                function = getattr(functional.classification, f"multiclass_{score}")
+                kinds = ("micro", "macro", "weighted")
                 expected = (function(logits, labels, num_classes=logits.size(1), average=kind).item() for kind in kinds)
                 if all(abs(value - (last := other)) > 1e-3 for other in expected):
                     what = f"{name} is {value:.4f}; of all {len(labels)} samples it is {last:.4f}"

@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -73,10 +72,9 @@ class Findings:
     """What to do with each finding.
 
     Args:
-        answer: error raises RuleBroken for what is wrong and prints what is to be checked, warn prints both, skip looks
-            at nothing.
+        answer: error raises RuleBroken for what is wrong and prints what is to be checked, warn prints both, keep does
+            neither, skip looks at nothing.
         intended: `rule` or `rule:where` of what is meant to be so; `where` may be the beginning of a path.
-        keep: neither raise nor print.
         may_stop: False, for a run that continues and for an evaluation alone, makes each finding a check.
         found: all findings that are not intended, each once.
         looked: the rules that applied and were looked at.
@@ -85,7 +83,6 @@ class Findings:
 
     answer: str = "error"
     intended: list[str] = field(default_factory=list)
-    keep: bool = False
     may_stop: bool = True
     found: list[Finding] = field(default_factory=list)
     looked: set[str] = field(default_factory=set)
@@ -118,9 +115,9 @@ class Findings:
             self.outcomes.append({key: vars(finding)[key] for key in ("rule", "where", "what", "verdict")})
             if finding.verdict == "wrong" and self.answer == "error":
                 wrong.append(str(finding))
-            elif not self.keep and rank_zero_only.rank == 0:
+            elif self.answer != "keep" and rank_zero_only.rank == 0:
                 print(f"\n{finding}", file=sys.stderr, flush=True)
-        if wrong and not self.keep:
+        if wrong:
             raise RuleBroken("\n\n".join(wrong))
 
     def is_intended(self, finding: Finding) -> bool:
@@ -129,7 +126,6 @@ class Findings:
         return f"{finding.name}.".startswith(tuple(names))
 
 
-@cache
 def source_file(kind: type) -> str:
     """Return the file that a class is written in, or an empty string."""
     return getattr(sys.modules.get(kind.__module__), "__file__", None) or ""

@@ -163,9 +163,7 @@ class TrainingChecks(Callback):
         if held or self.learnt:
             self.learnt = (self.learnt or set()) | {n for n, p in pl_module.named_parameters() if id(p) in held}
             self.learnt |= {n for n, bits in state.items() if self.state.get(n, bits) != bits}
-        loaders = data.loaders_of(trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders)
-        stage = "test" if trainer.testing else "validation"
-        self.evaluation = evaluation.Evaluation(trainer, loaders, stage, state, self.learnt, self.report)
+        self.evaluation = evaluation.Evaluation(trainer, state, self.learnt, self.report)
 
     def start_evaluation_batch(self, *args: Any, **kwargs: Any) -> None:
         if self.evaluation is not None:

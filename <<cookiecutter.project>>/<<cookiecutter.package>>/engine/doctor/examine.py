@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import LambdaCallback
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig
 
-from <<cookiecutter.package>>.engine.build import build
+from <<cookiecutter.package>>.engine.build import better, build
 from <<cookiecutter.package>>.engine.checks.findings import Finding
 from <<cookiecutter.package>>.engine.checks.training_checks import TrainingChecks
 from <<cookiecutter.package>>.engine.console import be_quiet, say
@@ -34,7 +34,7 @@ def examine(cfg: DictConfig) -> bool:
     be_quiet()
     checks = TrainingChecks(cfg.checks, list(cfg.intended or []))
     report = Report(checks.findings)
-    checks.findings.answer, checks.findings.keep, checks.findings.may_stop = "error", True, True
+    checks.findings.answer, checks.findings.may_stop = "keep", True
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         cfg.runs_dir, cfg.run_dir, cfg.name, cfg.overwrite = folder, f"{folder}/doctor", "doctor", False
         with open_run(cfg):
@@ -56,6 +56,7 @@ def look(cfg: DictConfig, checks: TrainingChecks, report: Report) -> None:
     set_machine(cfg)
     data = build(cfg.data)
     model = training.new_model(cfg, data)
+    cfg.mode = better(model, cfg.monitor, cfg.mode)
     say("training for two epochs, and testing ...")
     trainer = fit_and_test(cfg, data, model, checks)
     report.ask("best", lambda: check_best(cfg, data, trainer))

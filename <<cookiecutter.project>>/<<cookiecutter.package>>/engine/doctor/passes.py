@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from itertools import combinations, islice
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
-from ..checks.data import inputs_and_labels, loaders_of, row_hashes, served_rows
+from ..checks.data import check_shared, inputs_and_labels, loaders_of, row_hashes, served_rows
 from ..checks.findings import Finding
 from .report import NotApplicable
 from .training import Trial, batches_of, fit, new_model
@@ -29,28 +29,22 @@ def check_splits(data: LightningDataModule) -> Iterator[Finding]:
         name = f"{split}_dataloader"
         loaders = loaders_of(getattr(data, name)()) if is_overridden(name, data) else []
         names[split] = [each for loader in loaders for each in names_of(loader, deadline)]
-    for one, other in combinations(names, 2):
-        first, second = dict(names[one]), dict(names[other])
-        if shared := first.keys() & second.keys():
-            examples = ", ".join(sorted(f"{one} {first[key]} = {other} {second[key]}" for key in shared)[:3])
-            by_chance = len(shared) <= max(1, 0.01 * len(second)) or len(first) <= 0.99 * len(names[one])
-            what = f"{len(shared)} of {len(second)} samples of {other} are in {one} too: {examples}"
-            yield Finding("splits", other, what, "check" if by_chance else None)
+    yield from check_shared(names)
 
 
-def names_of(loader: DataLoader, deadline: float) -> list[tuple[int, str]]:
+def names_of(loader: DataLoader, deadline: float) -> list[tuple[int, int]]:
     """Return a hash of each sample that a loader serves, and its row."""
     if isinstance(loader.dataset, IterableDataset):
         return []
     if held := served_rows(loader):
-        return [(key, str(row)) for row, key in enumerate(row_hashes(held))]
+        return row_hashes(held)
     dataset: Any = loader.dataset
     order = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
     rows = names = np.unique(np.concatenate(list(map(np.ravel, islice(order, len(dataset))))))
     while isinstance(inner := getattr(dataset, "dataset", None), Dataset):  # below subsets and wrappers
         rows, dataset = np.asarray(dataset.indices)[rows] if isinstance(dataset, Subset) else rows, inner
     pairs = zip(rows.tolist(), names.tolist(), strict=True)
-    return [(digest(dataset[row]), str(name)) for row, name in pairs if time.perf_counter() < deadline]
+    return [(digest(dataset[row]), name) for row, name in pairs if time.perf_counter() < deadline]
 
 
 def digest(sample: Any) -> int:

@@ -68,11 +68,6 @@ def last_of(losses: list[float]) -> float:
     return sum(losses[-20:]) / 20
 
 
-def has_fallen(losses: list[float]) -> bool:
-    """Say whether a loss is smaller by a quarter: nobody knows where it ends."""
-    return losses[0] - last_of(losses) > 0.25 * abs(losses[0])
-
-
 def make_trainer(cfg: DictConfig, *callbacks: Callback, **options: Any) -> Trainer:
     """Build the trainer of the config for one device, without logs, and without callbacks that write files or stop it."""
     block = {"limit_val_batches": 100, "limit_test_batches": 100} | plain(cfg.trainer)
@@ -104,14 +99,6 @@ def score(cfg: DictConfig, data: LightningDataModule, model: LightningModule) ->
     trainer = make_trainer(cfg)
     trainer.validate(model, datamodule=data, verbose=False)
     return trainer.callback_metrics[cfg.monitor].item()
-
-
-def with_batches(data: LightningDataModule, split: str, batches: Any) -> LightningDataModule:
-    """Return data that is set up already, with copies of these batches for a split: a step may change its batch."""
-    data = copy(data)
-    vars(data).update(prepare_data=lambda: None, setup=lambda stage: None, teardown=lambda stage: None)
-    vars(data)[f"{split}_dataloader"] = lambda: DataLoader(batches, batch_size=None, collate_fn=deepcopy)
-    return data
 
 
 def batches_of(loaders: Any) -> Iterator[Any]:
@@ -148,7 +135,9 @@ class OneBatch:
         if has_zeros:
             target = target_of(batch)
             batch = tree_map(lambda leaf: leaf if leaf is target else torch.zeros_like(leaf), batch)
-        data = with_batches(self.data, "train", [batch] * NUM_STEPS)
+        data, loader = copy(self.data), DataLoader([batch] * NUM_STEPS, batch_size=None, collate_fn=deepcopy)
+        vars(data).update(prepare_data=lambda: None, setup=lambda stage: None, teardown=lambda stage: None)
+        vars(data)["train_dataloader"] = lambda: loader  # of copies: a step may change its batch
         fit(self.cfg, data, model, trial, limit_train_batches=1.0, accumulate_grad_batches=1)
         if not model.automatic_optimization or len(trial.losses) < 40:
             raise NotApplicable("manual optimization, or very slow steps, tell nothing about one batch")
@@ -157,7 +146,7 @@ class OneBatch:
     def check_learnt(self) -> Iterator[Finding]:
         """A model can learn one batch by heart."""
         losses = self.learn(has_zeros=False)
-        if not has_fallen(losses):
+        if not losses[0] - last_of(losses) > 0.25 * abs(losses[0]):  # nobody knows where it ends
             what = f"after {len(losses)} steps the loss is {last_of(losses):.3g}, at first {losses[0]:.3g}"
             yield Finding("one_batch", self.where, f"one batch is not learnt by heart: {what}")
 
