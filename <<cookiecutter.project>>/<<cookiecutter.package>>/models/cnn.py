@@ -38,9 +38,9 @@ class CNN(Classifier):
 
 def conv_block(in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1) -> nn.Sequential:
     """Convolve, normalise, rectify; height and width are divided by the stride."""
-    size = {"kernel_size": kernel_size, "stride": stride, "padding": kernel_size // 2}
+    padding = kernel_size // 2
     return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, **size, bias=False),
+        nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=False),
         nn.BatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
     )

@@ -135,7 +135,8 @@ class OneBatch:
         if has_zeros:
             target = target_of(batch)
             batch = tree_map(lambda leaf: leaf if leaf is target else torch.zeros_like(leaf), batch)
-        data, loader = copy(self.data), DataLoader([batch] * NUM_STEPS, batch_size=None, collate_fn=deepcopy)
+        data, batches = copy(self.data), [batch] * NUM_STEPS
+        loader = DataLoader(batches, batch_size=None, collate_fn=deepcopy)  # type: ignore[arg-type]
         vars(data).update(prepare_data=lambda: None, setup=lambda stage: None, teardown=lambda stage: None)
         vars(data)["train_dataloader"] = lambda: loader  # of copies: a step may change its batch
         fit(self.cfg, data, model, trial, limit_train_batches=1.0, accumulate_grad_batches=1)
