@@ -64,7 +64,7 @@ class Augmented(Digits):
         return DataLoader(dataset, batch_size=32, shuffle=True, drop_last=True, num_workers=self.loading["num_workers"])
 
     def on_after_batch_transfer(self, batch, dataloader_idx):
-        images, labels = batch
+        images, labels = super().on_after_batch_transfer(batch, dataloader_idx)
         if self.trainer.training:
             images = images + 0.1 * torch.rand(len(images), 1, 1, 1)
         return images, labels

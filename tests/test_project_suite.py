@@ -119,7 +119,7 @@ def test_the_readmes_recipes_work(tmp_path, run_scripts):
     (configs / "model" / "linear.yaml").write_text(block("`configs/model/linear.yaml`:\n\n```yaml\n"))
     (configs / "optimizer" / "rmsprop.yaml").write_text(block("```yaml\n# configs/optimizer/rmsprop.yaml\n"))
     with (configs / "metrics" / "classification.yaml").open("a") as file:
-        file.write(block("that computes one number:\n\n```yaml\n"))
+        file.write(block("`metrics=none` leaves all out.\n\n```yaml\n"))
     written = capture(project, "-c", FILES)
     assert written.returncode == 0, written.stderr
     commands = [

@@ -53,7 +53,7 @@ def test_every_optimizer_scheduler_and_loss_builds(compose_config, choose, choic
 def test_every_logger_and_trainer_builds(compose_config, choose, choice, tmp_path):
     if choice in ("logger=tensorboard", "logger=wandb", "logger=mlflow"):
         pytest.importorskip(choice.partition("=")[2], reason=f"{choice} needs the package")
-    cfg = compose_config(*choose(choice), "name=check", f"runs_dir={tmp_path}")
+    cfg = compose_config(*choose(choice), "name=check", "mode=min", f"runs_dir={tmp_path}")
     callbacks = [build(block) for block in cfg.callbacks.values() if block]
     loggers = [build(block) for block in cfg.logger.values() if block]
     assert isinstance(build(cfg.trainer, callbacks=callbacks, logger=loggers), Trainer)

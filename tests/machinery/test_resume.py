@@ -95,9 +95,13 @@ def test_a_stopped_run_ends_bit_for_bit_as_one_that_was_left_alone(compose_confi
 
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129), ("SIGUSR1", 138), ("SIGINT", 130)])
 def test_a_signal_saves_and_ends_the_run_with_the_shells_code_for_it(compose_config, stopped_at, capsys, name, code):
-    before = signal.getsignal(signal.SIGINT)
+    before, of_terminal = (
+        signal.getsignal(signal.SIGINT),
+        signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    )  # the tests may run under nohup
     cfg = compose_config(*CPU, *DROPOUT)
     assert stopped_at(cfg, 12, getattr(signal, name)) == code
+    signal.signal(signal.SIGHUP, of_terminal)
     checkpoint = torch.load(Path(cfg.run_dir) / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 12
     assert summary_of(cfg)["error"] == name
@@ -385,9 +389,10 @@ def test_a_signal_that_nohup_ignores_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         assert signal.SIGHUP not in stop_signals()
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        assert signal.SIGHUP in stop_signals()
     finally:
         signal.signal(signal.SIGHUP, before)
-    assert signal.SIGHUP in stop_signals()
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS])

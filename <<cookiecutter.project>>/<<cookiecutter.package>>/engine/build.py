@@ -18,7 +18,8 @@ from torchmetrics import MetricCollection
 
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.hydra_version import HYDRA_1_3
-from <<cookiecutter.package>>.engine.targets import PACKAGE, SCHEDULER_KEYS, TRUSTED, arguments, did_you_mean, find
+
+from .targets import PACKAGE, SCHEDULER_KEYS, TRUSTED, arguments, did_you_mean, find
 
 # What a model receives from the data, if its `__init__` names it.
 FROM_DATA = ("num_classes", "class_names", "input_shape", "mean", "std", "num_features", "categories")
