@@ -35,7 +35,7 @@ torch.save(timm.create_model("resnet18").state_dict(), "resnet18.pth")
 
 QUICK = ["tests/test_configs.py", "tests/test_train.py"]
 WRONG_VALUES = {
-    "images": ("data.val_fraction=10", "data.val_fraction must be between 0 and 1, got 10\n"),
+    "images": ("data.num_workers=-1", "data.num_workers must be at least 0, got -1\n"),
     "table": ("data.batch_size=0", "data.batch_size must be at least 1, got 0\n"),
 }
 
