@@ -55,6 +55,7 @@ def summary_of(project, name):
             1,
             "no key; did you mean trainer.accelerator?\n+trainer.acelerator=gpu adds it",
         ),
+        (["train.py", "optimiser.lr=0.5"], 1, "optimiser.lr is no key; did you mean optimizer.lr?\n"),
         (["train.py", "lr=0.5"], 1, "lr is no key; did you mean optimizer.lr?\n"),
         (["train.py", "+lr=0.5"], 1, "lr is no key; did you mean optimizer.lr?\n"),
         (["doctor.py", "+lr=0.5"], 1, "lr is no key; did you mean optimizer.lr?\n"),

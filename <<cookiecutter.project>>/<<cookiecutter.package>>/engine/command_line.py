@@ -40,7 +40,8 @@ def errors_in_one_line(job: Job) -> Job:
         except Exception as error:  # noqa: BLE001  also of a bug: the other jobs of a sweep are worth running
             name = HydraConfig.get().job.override_dirname if HydraConfig.get().mode == RunMode.MULTIRUN else ""
             failed.append(name)
-            print(f"{name}: {described(error)}" if name else described(error), file=sys.stderr, flush=True)
+            text = str(error) if isinstance(error, ConfigError | TrainingError) else traceback.format_exc()
+            print(f"{name}: {text}" if name else text, file=sys.stderr, flush=True)
             return None
 
     return run
@@ -71,15 +72,9 @@ def as_meant(argument: str) -> str:
     return argument
 
 
-def described(error: Exception) -> str:
-    """Return what went wrong in one message; of a bug the traceback."""
-    if isinstance(error, ConfigError | TrainingError):
-        return str(error)
-    if isinstance(error, OmegaConfBaseException):
-        return f"{error.full_key}: {str(error.msg).partition(chr(10))[0]}"
+def described(error: HydraException | OmegaConfBaseException) -> str:
+    """Return in one message why a config does not compose."""
     cause = error.__cause__
-    if not isinstance(error, HydraException):
-        return "".join(traceback.format_exception(error))
     override = re.match(r"Could not override '([^']+)'\.\s+To append to your config use (\S+)", str(error))
     if not override or not isinstance(cause, OmegaConfBaseException):
         text = str(error).partition("\nConfig search path")[0]
@@ -87,4 +82,4 @@ def described(error: Exception) -> str:
     key, addition = override.groups()
     plain: Any = OmegaConf.to_container(cause.parent_node._get_root())
     plain.pop("hydra", None)
-    return no_key(key, plain) + f"\n{addition} adds it, where the target takes it" * ("." in key)
+    return no_key(key, plain) + f"\n{addition} adds it, where the target takes it" * (key.partition(".")[0] in plain)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.targets import fits, mismatch
@@ -18,7 +19,8 @@ VALUES |= {"checkpoint": str | None, "optimizer_state": bool, "threads": int | N
 VALUES |= {"overwrite": bool, "intended": list, "mode": Literal["auto", "min", "max"], "split": Literal["test", "val"]}
 VALUES |= {"checks": Literal["error", "warn", "skip"], "matmul_precision": Literal["highest", "high", "medium"]}
 
-BLOCKS = ("data", "model", "trainer", "loss", "optimizer", "scheduler")  # a `_target_` and its arguments
+REQUIRED = ("data", "model", "trainer")
+BLOCKS = (*REQUIRED, "loss", "optimizer", "scheduler")  # a `_target_` and its arguments
 MAPS = ("callbacks", "logger", "metrics")  # of blocks, by names of your choice
 FILES = ("path", "test_path", "predict_path")  # of data
 FRACTIONS = ("val_fraction", "test_fraction")  # of data
@@ -30,7 +32,10 @@ def check_config(cfg: DictConfig) -> None:
     A path that begins with `~` gets the home folder.
     """
     cfg.merge_with(at_home(OmegaConf.to_container(cfg)))
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)  # an interpolation to nowhere ends here
+    try:
+        plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    except OmegaConfBaseException as error:  # an interpolation to nowhere, a value that is still ???
+        raise ConfigError(f"{error.full_key}: {str(error.msg).partition(chr(10))[0]}") from error
     for key, value in plain.items():
         if key not in {*VALUES, *BLOCKS, *MAPS, "own"}:
             raise ConfigError(f"{no_key(key, plain)}\nA value of your own belongs under `own`, as +own.{key}=...")
@@ -51,7 +56,7 @@ def check_map(key: str, node: Any, plain: dict[str, Any], *, of_blocks: bool = F
     """Raise ConfigError for what stands among blocks and is none: its name is misspelt."""
     if node is not None and not isinstance(node, dict):
         raise ConfigError(f"{key} must be a block with a _target_, or null, got {node!r}")
-    if key in BLOCKS[:3] and "run" not in plain and "_target_" not in (node or {}):
+    if key in REQUIRED and "run" not in plain and "_target_" not in (node or {}):
         raise ConfigError(f"{key} has no _target_: choose one of configs/{key}/")
     children = node or {}
     of_blocks |= "_target_" not in children and any(map(is_block, children.values()))
