@@ -42,7 +42,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         project = Path(cookiecutter(str(Path(__file__).parent.parent), no_input=True, output_dir=name))
-        sys.path[:0] = [str(project), str(project / "tests")]
+        sys.path[:0] = [str(project), str(Path(__file__).parent.parent / "tests" / "machinery")]
         os.chdir(folder)
         be_quiet()
         import my_project.engine  # noqa: F401  (before torch, as in train.py: it sets how torch takes large memory)
@@ -76,18 +76,22 @@ def ratios(ours: list[float], other: list[float]) -> list[float]:
     return [a / b for a, b in zip(ours, other, strict=True)]
 
 
-def mnist_files(folder: Path, num_train: int = 60_000) -> list[str]:
-    """Write random images in the format of MNIST and return the overrides that read them."""
+def random_files(name: str, folder: Path, shape: tuple[int, ...], num_train: int) -> list[str]:
+    """Write random images in the format of a published data set and return the overrides that read them."""
     import numpy as np
-    import tiny_official_images
+    import published
 
     random = np.random.default_rng(0)
     splits = [
-        (random.integers(256, size=(n, 1, 28, 28), dtype=np.uint8), random.integers(10, size=n, dtype=np.uint8))
+        (random.integers(256, size=(n, *shape), dtype=np.uint8), random.integers(10, size=n, dtype=np.uint8))
         for n in (num_train, 10_000)
     ]
-    (folder / "mnist").mkdir(exist_ok=True)
-    return [*tiny_official_images.write_samples("mnist", folder / "mnist", *splits), "data.mean=[0.5]", "data.std=[0.25]"]
+    folder.mkdir(exist_ok=True)
+    return published.write_samples(name, folder, *splits)
+
+
+def mnist_files(folder: Path) -> list[str]:
+    return [*random_files("mnist", folder / "mnist", (1, 28, 28), 60_000), "data.mean=[0.5]", "data.std=[0.25]"]
 
 
 def composed(folder: Path, *overrides: str):
@@ -149,12 +153,12 @@ def step(folder: Path, pairs: int) -> Iterator[tuple]:
 def resnet(folder: Path, pairs: int) -> Iterator[tuple]:
     """Eight steps of ResNet-18 on 32x32 images in batches of 128."""
     import by_hand
-    import tiny_official_images
+    import published
     from my_project.engine.build import build
     from my_project.engine.build import build_model
 
     (folder / "cifar10").mkdir()
-    files = tiny_official_images.write("cifar10", folder / "cifar10")
+    files = published.write("cifar10", folder / "cifar10")
     overrides = [*files, "model=resnet", "trainer.max_epochs=1", "+trainer.limit_train_batches=6", "+trainer.limit_val_batches=1"]
     overrides += ["data.batch_size=128", "data.augment={}"]
     cfg = composed(folder, *overrides)
@@ -269,7 +273,7 @@ def peak(kind: str, folder: Path) -> int:
         few = torch.randint(256, (6400, 1, 28, 28), dtype=torch.uint8), torch.randint(10, (6400,))
         by_hand.bare_trainer(by_hand.mlp(), few, 64, epochs=1)
     else:
-        sys.path[:0] = [str(folder / "my-project"), str(folder / "my-project" / "tests")]
+        sys.path[:0] = [str(folder / "my-project"), str(Path(__file__).parent.parent / "tests" / "machinery")]
         files = ["data=mnist", f"data.root={folder}/mnist", "data.download=false"]
         epochs_of_project(folder, [*files, *MLP, "trainer.max_epochs=1"])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -340,7 +344,6 @@ runpy.run_path("train.py", run_name="__main__")
 def gpu(folder: Path, pairs: int) -> Iterator[tuple]:
     """ResNet-18 on 50 000 images on the GPU: bf16-mixed, channels_last, compiled; the second and third epoch."""
     import by_hand
-    import tiny_official_images
     import torch
     from my_project.engine.build import build
     from my_project.engine.build import build_model
@@ -348,9 +351,7 @@ def gpu(folder: Path, pairs: int) -> Iterator[tuple]:
     if not torch.cuda.is_available():
         print("gpu: not run, there is none")
         return
-    (folder / "gpu").mkdir()
-    splits = [tiny_official_images.samples("cifar10", n, seed=n) for n in (50_000, 10_000)]
-    files = [*tiny_official_images.write_samples("cifar10", folder / "gpu", *splits), "data.batch_size=512"]
+    files = [*random_files("cifar10", folder / "gpu", (3, 32, 32), 50_000), "data.batch_size=512"]
     overrides = [*files, "model=resnet", "model.compile=true", "trainer.max_epochs=3", "trainer.accelerator=gpu"]
     overrides += ["trainer.precision=bf16-mixed", "data.augment={}", "data.val_fraction=0.01"]
     cfg = composed(folder, *overrides)

@@ -1,8 +1,9 @@
 """metrics.csv: what was logged, a row each time."""
 
 import csv
+import os
 from datetime import datetime
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -79,13 +80,25 @@ class MetricsCSV(Logger):
 
     @rank_zero_only
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.columns, size = state["columns"], state["size"]
-        content = self.path.read_bytes() if self.path.exists() else b""
-        # Columns may have come after the checkpoint: the second is the file without them.
-        for before in (content[:size], laid_out(content, self.columns)[:size]):
-            if crc32(before) == state["crc"]:
-                return self.replace(before)
-        return self.set_aside()
+        self.columns, self.size, self.crc = state["columns"], state["size"], state["crc"]
+        if checksum(self.path, self.size) == self.crc:
+            _ = self.path.exists() and os.truncate(self.path, self.size)  # what came after the checkpoint is dropped
+            return
+        # Columns may have come after it too: is it the file without them?
+        content = laid_out(self.path.read_bytes() if self.path.exists() else b"", self.columns)[: self.size]
+        if crc32(content) == self.crc:
+            self.replace(content)
+        else:
+            self.set_aside()
+
+
+def checksum(path: Path, size: int) -> int:
+    """Return that of the first bytes of a file."""
+    crc = 0
+    with path.open("rb") if path.exists() else BytesIO() as file:
+        while part := file.read(min(size, 2**20)):
+            crc, size = crc32(part, crc), size - len(part)
+    return crc
 
 
 def laid_out(content: bytes, columns: list[str]) -> bytes:

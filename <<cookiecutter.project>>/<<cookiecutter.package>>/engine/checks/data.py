@@ -105,22 +105,26 @@ def check_splits(loaders: dict[str, Any]) -> Iterator[Finding]:
         yield found if len(rows[found.where]) > 1 else replace(found, verdict="check")  # no labels to learn by heart
 
 
-def check_shared(samples: dict[str, list[tuple[int, Any]]]) -> Iterator[Finding]:
-    """No sample is in two splits, by the hash and the name of each one; a few equal ones may be others."""
+def check_shared(samples: dict[str, np.ndarray]) -> Iterator[Finding]:
+    """No sample is in two splits, by the hash and the row (N, 2) of each one; a few equal ones may be others."""
     for one, other in combinations(samples, 2):
-        first, second = dict(samples[one]), dict(samples[other])
-        if shared := first.keys() & second.keys():
-            examples = ", ".join(sorted(f"{one} {first[key]} = {other} {second[key]}" for key in shared)[:3])
-            by_chance = len(shared) <= max(1, 0.01 * len(second)) or len(first) <= 0.99 * len(samples[one])
-            what = f"{len(shared)} of {len(second)} samples of {other} are in {one} too: {examples}"
+        shared, at, there = np.intersect1d(samples[one][:, 0], samples[other][:, 0], return_indices=True)
+        if len(shared):
+            pairs = sorted(zip(samples[one][at, 1].tolist(), samples[other][there, 1].tolist(), strict=True))[:3]
+            examples = ", ".join(f"{one} {row} = {other} {same}" for row, same in pairs)
+            first, second = (len(np.unique(samples[split][:, 0])) for split in (one, other))
+            by_chance = len(shared) <= max(1, 0.01 * second) or first <= 0.99 * len(samples[one])
+            what = f"{len(shared)} of {second} samples of {other} are in {one} too: {examples}"
             yield Finding("splits", other, what, "check" if by_chance else None)
 
 
-def row_hashes(held: tuple[Tensor, ...]) -> list[tuple[int, int]]:
-    """Return a hash of the inputs of each sample, all tensors but the last one, the labels; and its row."""
+def row_hashes(held: tuple[Tensor, ...]) -> np.ndarray:
+    """Return a hash of the inputs of each sample, all tensors but the last one, the labels; and its row: (N, 2), int64."""
     flat = [np.ascontiguousarray(x.numpy(force=True)).reshape(len(x), -1) for x in held[:-1] or held if x[0].numel()]
-    columns = (x.view(f"V{x.shape[1] * x.itemsize}").ravel().tolist() for x in flat)
-    return [(hash(row), number) for number, row in enumerate(zip(*columns, strict=True))]
+    columns = [x.view(f"V{x.shape[1] * x.itemsize}").ravel() for x in flat]
+    parts = (zip(*(x[n : n + 2**16].tolist() for x in columns), strict=True) for n in range(0, len(held[0]), 2**16))
+    hashes = np.fromiter((hash(row) for part in parts for row in part), dtype=np.int64, count=len(held[0]))
+    return np.stack([hashes, np.arange(len(hashes))], axis=1)
 
 
 class Passes:

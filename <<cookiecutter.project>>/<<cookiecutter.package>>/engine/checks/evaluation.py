@@ -85,8 +85,7 @@ class Evaluation:
         """When it is over: no metric of this stage, by the names of those of others, held something when it began."""
         for name, now in updates(self.model).items():
             before, stages = self.before.get(name, 0), [stage for stage, names in others.items() if name in names]
-            grew = name in self.updated or now > before
-            if stages and before and grew and name not in self.calls.functions():
+            if stages and before and (name in self.updated or now > before) and name not in self.calls.functions():
                 yield Finding("stages", name, f"{name} held {before} updates of {stages[0]} when {self.stage} began")
             elif self.stage == "test" and "validation" in stages and name in self.updated:
                 yield Finding("stages", name, f"{name} is one object for validation and test", "check")
@@ -95,8 +94,8 @@ class Evaluation:
         """When it is over, and what was swapped is back: what training learns is as it was."""
         if self.trainer.global_rank:  # DistributedDataParallel hands the buffers of the first process to the others
             return
-        changed = [name for name, bits in self.state.items() if now.get(name, bits) != bits]
-        changed = [name for name in changed if self.learnt is None or name in self.learnt]
+        learnt = self.state.keys() if self.learnt is None else self.learnt
+        changed = [name for name, bits in self.state.items() if now.get(name, bits) != bits and name in learnt]
         if changed and not self.calls.batch_statistics:
             what = f"{changed[0]} ({len(changed)} in all) has changed during {self.stage}"
             yield Finding("unchanged", changed[0], what)

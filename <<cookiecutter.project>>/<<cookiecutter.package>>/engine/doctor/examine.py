@@ -101,8 +101,7 @@ def check_best(cfg: DictConfig, data: LightningDataModule, trainer: Trainer) -> 
     if not math.isclose(score, again, rel_tol=1e-6):
         raise NotApplicable(f"validation draws random numbers: {cfg.monitor} is another one each time")
     if not math.isclose(score, record, rel_tol=1e-3, abs_tol=1e-5):
-        what = f"the checkpoint called best scores {score:.4g}, its record says {record:.4g}"
-        yield Finding("best", "checkpoint", what)
+        yield Finding("best", "checkpoint", f"the best checkpoint scores {score:.4g}, its record says {record:.4g}")
 
 
 def check_build(accelerator: str) -> Iterator[Finding]:

@@ -28,14 +28,13 @@ def check_splits(data: LightningDataModule) -> Iterator[Finding]:
     for split in ("train", "val", "test"):
         name = f"{split}_dataloader"
         loaders = loaders_of(getattr(data, name)()) if is_overridden(name, data) else []
-        names[split] = [each for loader in loaders for each in names_of(loader, deadline)]
+        found = (names_of(loader, deadline) for loader in loaders if not isinstance(loader.dataset, IterableDataset))
+        names[split] = np.concatenate([np.zeros((0, 2), dtype=np.int64), *found])
     yield from check_shared(names)
 
 
-def names_of(loader: DataLoader, deadline: float) -> list[tuple[int, int]]:
-    """Return a hash of each sample that a loader serves, and its row."""
-    if isinstance(loader.dataset, IterableDataset):
-        return []
+def names_of(loader: DataLoader, deadline: float) -> np.ndarray:
+    """Return a hash of each sample that a loader serves, and its row: (N, 2), int64."""
     if held := served_rows(loader):
         return row_hashes(held)
     dataset: Any = loader.dataset
@@ -44,7 +43,8 @@ def names_of(loader: DataLoader, deadline: float) -> list[tuple[int, int]]:
     while isinstance(inner := getattr(dataset, "dataset", None), Dataset):  # below subsets and wrappers
         rows, dataset = np.asarray(dataset.indices)[rows] if isinstance(dataset, Subset) else rows, inner
     pairs = zip(rows.tolist(), names.tolist(), strict=True)
-    return [(digest(dataset[row]), name) for row, name in pairs if time.perf_counter() < deadline]
+    found = [(digest(dataset[row]), name) for row, name in pairs if time.perf_counter() < deadline]
+    return np.array(found, dtype=np.int64).reshape(-1, 2)
 
 
 def digest(sample: Any) -> int:

@@ -168,8 +168,7 @@ def first_steps(cfg: Any, seed: int) -> dict[str, float]:
     set_seed(cfg)
     data, trial = build(cfg.data), Trial(4 * cfg.trainer.get("accumulate_grad_batches", 1))
     model = new_model(cfg, data)
-    named = [(name, p) for name, p in model.named_parameters() if not torch.nn.parameter.is_lazy(p)]
-    weights = {name: total(p) for name, p in named}
+    weights = {name: total(p) for name, p in model.named_parameters() if not torch.nn.parameter.is_lazy(p)}
     fit(cfg, data, model, trial)
     batch = sum(total(leaf) for leaf in tree_leaves(trial.first_batch) if isinstance(leaf, Tensor))
     return weights | {"data": batch, type(model).__name__: sum(map(total, model.parameters()))}

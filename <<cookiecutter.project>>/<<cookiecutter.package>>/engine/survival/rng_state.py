@@ -12,10 +12,12 @@ RngState = dict[str, Any]
 
 def rng_state(loaders: Iterable[Any]) -> RngState:
     """Return the states of Python, numpy, torch, of the devices in use, and of the generators that loaders own."""
+    version, numbers, gauss = random.getstate()
     kind, keys, *rest = np.random.get_state()
     state = {
-        "python": random.getstate(),
-        "numpy": (kind, keys.tolist(), *rest),
+        # As tensors: pickle would write each of these numbers by itself, in every checkpoint.
+        "python": (version, torch.tensor(numbers), gauss),
+        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), *rest),
         "torch": torch.get_rng_state(),
         "loaders": [generator.get_state() for generator in generators(loaders)],
     }
@@ -28,8 +30,10 @@ def rng_state(loaders: Iterable[Any]) -> RngState:
 
 def set_rng_state(state: RngState, loaders: Iterable[Any]) -> None:
     """Go back to the states that `rng_state` returned."""
-    random.setstate(state["python"])
-    np.random.set_state(state["numpy"])
+    version, numbers, gauss = state["python"]
+    random.setstate((version, tuple(numbers.tolist()), gauss))
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, keys.numpy(), *rest))
     torch.set_rng_state(state["torch"])
     for generator, generator_state in zip(generators(loaders), state["loaders"], strict=True):
         generator.set_state(generator_state)
