@@ -85,11 +85,11 @@ class Evaluation:
             points = torch.stack([targets, predicted], dim=1)[:: len(targets) // POINTS + 1]
             return facts | {"points": points.tolist()}
         names = [str(name) for name in getattr(data, "class_names", None) or range(self.num_classes)]
-        correct = predicted == targets
+        correct, total = predicted == targets, len(targets)
+        share = {"value": int(correct.sum()) / total, "interval": wilson(int(correct.sum()), total), "is_share": True}
         return facts | {
             "class_names": names,
-            "correct": int(correct.sum()),
-            "accuracy": wilson(int(correct.sum()), len(targets)),
+            "result": {"name": f"{self.split}/accuracy", "num_samples": total, **share},
             **counts(predicted, targets, self.num_classes),
             **calibration(*confidence, correct),
             "mistakes": self.shown_mistakes(names, data),

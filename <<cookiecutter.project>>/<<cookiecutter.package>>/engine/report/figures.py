@@ -1,5 +1,6 @@
 """The curves and diagrams of a page, as SVG whose colours are variables of the page."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -64,7 +65,9 @@ def curve(lines: Mapping[str, Sequence[Point]], best_epoch: int | None) -> Marku
     if best_epoch and values:
         ends = [(best_epoch, min(values)), (best_epoch, max(values))]
         series.append((f"best: {best_epoch}", ends, {"stroke_style": DOTS}))
-    return figure("epoch", series, show_dots=any(len(points) < 4 for points in lines.values()))
+    last = max(1, *(math.ceil(points[-1][0]) for points in lines.values()))
+    axis = {"xrange": (0, last), "x_labels": range(0, last + 1, last // 6 + 1)}
+    return figure("epoch", series, show_dots=any(len(points) < 4 for points in lines.values()), **axis)
 
 
 def reliability(bins: Iterable[Sequence[float]]) -> Markup:
@@ -94,13 +97,6 @@ def figure(x_title: str, series: Sequence[tuple[str, Sequence[Point], dict[str, 
     )
     for name, points, own in series:
         chart.add(name, points, **own)
-    chart.add_xml_filter(without_script)
-    return Markup(chart.render(is_unicode=True, disable_xml_declaration=True))
-
-
-def without_script(root: Any) -> Any:
-    """Take out of a figure what serves a library of tooltips that would be fetched from elsewhere."""
-    for parent in list(root.iter()):
-        for child in parent.findall("script"):
-            parent.remove(child)
-    return root
+    svg = chart.render(is_unicode=True, disable_xml_declaration=True)
+    # Its script serves a library of tooltips that would have to be fetched.
+    return Markup(re.sub("(?s)<script.*?</script>", "", svg))

@@ -1,7 +1,6 @@
 """The callback that writes report.html."""
 
 import json
-import math
 import shlex
 import time
 from pathlib import Path
@@ -94,14 +93,13 @@ class RunReport(StepCallback):
         data, model = getattr(trainer, "datamodule", None), trainer.lightning_module
         images = shown(self.images, data) if self.images else []
         facts = {"command": command(), "seconds": self.seconds, "images": [image for image in images if image]}
-        facts |= {"split_sha256": getattr(data, "split_sha256", None)}
+        checks = [outcome for callback in trainer.callbacks for outcome in getattr(callback, "outcomes", [])]
+        facts |= {"checks": checks, "split_sha256": getattr(data, "split_sha256", None)}
         if self.evaluation:
             split = self.evaluation.split
             facts |= self.evaluation.facts(data, getattr(model, f"{split}_metrics", None))
-            facts |= {"metrics": split_metrics(trainer, split)}
-            for name, metric in facts["metrics"].items():
-                if abs(metric["value"] - facts.get("correct", math.nan) / facts["num_samples"]) < 1e-6:
-                    facts["intervals"][name] = facts["accuracy"]
+            metrics = split_metrics(trainer, split).items()
+            facts["metrics"] = {name: metric for name, metric in metrics if not name.startswith("train")}
         with replacing(self.path.with_suffix(".json")) as file:
             file.write(json.dumps(redacted(facts)).encode())
 

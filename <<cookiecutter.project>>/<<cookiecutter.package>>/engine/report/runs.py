@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from statistics import mean, stdev
@@ -16,8 +17,9 @@ from <<cookiecutter.package>>.engine.survival.config_differences import WHERE, f
 from .page import read_json, status_of, write, write_page
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-REPEATS = (".seed", ".fold")  # ends of the keys, after a dot, in which the runs of a line may differ
-MISSING = 20  # pages of runs that were killed are written at a time
+REPEATS = re.compile(r"(.*\.)?(seed|fold)")  # keys in which the runs of a line may differ
+PAGES = 20  # that are written for runs which could not do so themselves
+COLUMNS = 4  # of metrics in the terminal
 
 
 def show_runs(runs_dir: Path, *, words: str, sort: str | None, most: int) -> None:
@@ -25,37 +27,46 @@ def show_runs(runs_dir: Path, *, words: str, sort: str | None, most: int) -> Non
 
     Args:
         runs_dir: the folder.
-        words: of names, states and values of the config, as in `cnn optimizer.lr=0.01`.
-        sort: a column, with a minus for the largest first; None: the newest first.
+        words: of names, states and values of the config, as in `finished optimizer.lr=0.01`.
+        sort: a metric or n, with a minus for the largest first; None: the newest first.
         most: lines that are printed.
 
     Raises:
         ConfigError: there are no runs, or there is no such column.
     """
     runs = read_runs(runs_dir)
-    for run in [run for run in runs if not run["page"] and run["status"] != "running"][:MISSING]:
+    for run in [run for run in runs if not run["page"] or run["status"] == "incomplete"][:PAGES]:
         try:
             write_page(page := runs_dir / run["name"] / "report.html")
             run["page"] = True
         except (OSError, yaml.YAMLError) as error:
             print(f"{page} cannot be written: {error}")
     lines = lines_of(runs)
-    names = dict.fromkeys(name for line in lines for name in line["metrics"])
+    names = dict.fromkeys(name for line in lines for name in line["means"])
     metrics = sorted(names, key=lambda name: (not name.startswith("test/"), name.endswith("loss"), name))
     shared = set.intersection(*(set(run["config"].items()) for run in runs))
     configs = {run["name"]: dict(run["config"].items() - shared) for run in runs}
     write(runs_dir / "index.html", "runs.html", lines=lines, metrics=metrics, configs=configs)
     found = [line for line in lines if all(word in line["text"] for word in words.lower().split())]
     if sort:
-        found = in_order(found, sort, metrics)
-    shown = metrics[:4]
-    rows = [("run", "n", "status", *shown, "what is special")]
-    for line in found[:most]:
-        rows.append((line["name"], str(line["n"]), line["status"], *(as_text(line, m) for m in shown), line["changes"]))
+        column, sign = sort.removeprefix("-"), -1 if sort.startswith("-") else 1
+        if column not in ("n", *metrics):
+            allowed = ", ".join(["n", *metrics])
+            raise ConfigError(f"sort must be one of {allowed}, with a minus for the largest first, got {sort!r}")
+        values = {id(line): line.get(column, line["means"].get(column)) for line in found}
+        found.sort(key=lambda line: (values[id(line)] is None, sign * (values[id(line)] or 0)))
+    print_table(found[:most], metrics[:COLUMNS])
+    print(f"\n{len(found)} of {len(lines)} lines, {len(runs)} runs: {runs_dir / 'index.html'}")
+
+
+def print_table(lines: Iterable[dict[str, Any]], metrics: list[str]) -> None:
+    rows = [("run", "n", "status", *metrics, "what is special")]
+    for line in lines:
+        texts = (line["texts"].get(name, "") for name in metrics)
+        rows.append((line["name"], str(line["n"]), line["status"], *texts, line["special"][:80]))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        print("  ".join(f"{text:<{width}}" for text, width in zip(row[:-1], widths, strict=False)) + f"  {row[-1]:.80}")
-    print(f"\n{len(found)} of {len(lines)} lines, {len(runs)} runs: {runs_dir / 'index.html'}")
+        print("  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip())
 
 
 def read_runs(runs_dir: Path) -> list[dict[str, Any]]:
@@ -65,17 +76,10 @@ def read_runs(runs_dir: Path) -> list[dict[str, Any]]:
         summary = read_json(file.with_name("summary.json"))
         values = {name: metric.get("value") for name, metric in summary.get("metrics", {}).items()}
         blocks = re.split(r"(?m)^(?=[^\s-])", file.read_text(errors="replace"))
-        runs.append(
-            {
-                "name": file.parent.name,
-                "status": status_of(file.parent, summary),
-                "time": file.stat().st_mtime,
-                "split": summary.get("split_sha256"),
-                "metrics": {name: value for name, value in values.items() if isinstance(value, int | float)},
-                "config": {key: value for block in blocks for key, value in parsed(block)},
-                "page": file.with_name("report.html").exists(),
-            }
-        )
+        facts = {"name": file.parent.name, "status": status_of(summary), "split": summary.get("split_sha256")}
+        facts |= {"time": file.stat().st_mtime, "page": file.with_name("report.html").exists()}
+        facts["metrics"] = {name: value for name, value in values.items() if isinstance(value, int | float)}
+        runs.append(facts | {"config": {key: value for block in blocks for key, value in parsed(block)}})
     if not runs:
         raise ConfigError(f"runs_dir must be the folder of your runs, got {str(runs_dir)!r}, which has none")
     return sorted(runs, key=lambda run: run["time"], reverse=True)
@@ -97,55 +101,29 @@ def lines_of(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return a line for each experiment: runs with the same config and data, whatever their seed or fold."""
     same = defaultdict(list)
     for run in runs:
-        pairs = [pair for pair in run["config"].items() if not repeats(pair[0])]
-        is_fold = any(f".{key}".endswith(".fold") for key in run["config"])
+        pairs = [pair for pair in run["config"].items() if not REPEATS.fullmatch(pair[0])]
+        is_fold = any(key.endswith("fold") and REPEATS.fullmatch(key) for key in run["config"])
         same[(*pairs, ("split_sha256", None if is_fold else run["split"]))].append(run)
     frequent = Counter(pair for pairs in same for pair in pairs)
     lines = []
     for pairs, group in same.items():
-        special = [pair for pair in pairs if frequent[pair] < len(same)]
-        lines.append(line_of(group, sorted(special, key=frequent.__getitem__)))
+        special = sorted((pair for pair in pairs if frequent[pair] < len(same)), key=frequent.__getitem__)
+        lines.append(line_of(group, " ".join(f"{key}={value}" for key, value in special)))
     return lines
 
 
-def repeats(key: str) -> bool:
-    """Say whether runs that differ in a key are the same experiment."""
-    return f".{key}".endswith(REPEATS)
-
-
-def line_of(group: list[dict[str, Any]], special: list[tuple[str, Any]]) -> dict[str, Any]:
+def line_of(group: list[dict[str, Any]], special: str) -> dict[str, Any]:
     """Return the line of some runs; its numbers are those of the newest that has finished of each seed and fold."""
     finished = [run for run in reversed(group) if run["status"] == "finished"]
-    each = {tuple(x for key, x in run["config"].items() if repeats(key)): run for run in finished}
+    each = {tuple(x for key, x in run["config"].items() if REPEATS.fullmatch(key)): run for run in finished}
     values = defaultdict(list)
-    for run in each.values():
-        for name, value in run["metrics"].items():
-            values[name].append(value)
+    for name, value in (pair for run in each.values() for pair in run["metrics"].items()):
+        values[name].append(value)
+    means = {name: mean(x) for name, x in values.items()}
+    spread = {name: f" ± {stdev(x):.4f}" if len(x) > 1 else "" for name, x in values.items()}
     states = Counter(run["status"] for run in group)
-    line = {
-        "name": group[0]["name"] + (f" and {len(group) - 1} more" if len(group) > 1 else ""),
-        "status": ", ".join(f"{n} {state}" if len(group) > 1 else state for state, n in states.items()),
-        "changes": " ".join(f"{key}={value}" for key, value in special),
-        "n": len(each),
-        "metrics": {name: (mean(x), stdev(x) if len(x) > 1 else None) for name, x in values.items()},
-        "runs": group,
-    }
-    names = " ".join(run["name"] for run in group)
-    return line | {"text": f"{names} {line['status']} {line['changes']}".lower()}
-
-
-def in_order(lines: list[dict[str, Any]], sort: str, metrics: list[str]) -> list[dict[str, Any]]:
-    """Return the lines sorted by a column; those without a value come last."""
-    column = sort.removeprefix("-")
-    if column not in (allowed := ["name", "status", "n", *metrics]):
-        raise ConfigError(f"sort must be one of {', '.join(allowed)}, with a minus for the largest first, got {sort!r}")
-    value = {line["name"]: line.get(column, line["metrics"].get(column, [None])[0]) for line in lines}
-    known = [line for line in lines if value[line["name"]] is not None]
-    by_value = sorted(known, key=lambda line: value[line["name"]], reverse=sort.startswith("-"))
-    return by_value + [line for line in lines if value[line["name"]] is None]
-
-
-def as_text(line: dict[str, Any], metric: str) -> str:
-    """Return the mean of a metric, and its standard deviation where there are several runs."""
-    middle, spread = line["metrics"].get(metric, (None, None))
-    return "" if middle is None else f"{middle:.4f}" + ("" if spread is None else f" ± {spread:.4f}")
+    status = ", ".join(f"{n} {state}" if len(group) > 1 else state for state, n in states.items())
+    line = {"name": group[0]["name"] + (f" and {len(group) - 1} more" if len(group) > 1 else ""), "n": len(each)}
+    line |= {"means": means, "texts": {name: f"{x:.4f}{spread[name]}" for name, x in means.items()}, "runs": group}
+    text = " ".join([*(run["name"] for run in group), status, special])
+    return line | {"status": status, "special": special, "text": text.lower()}
