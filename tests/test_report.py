@@ -347,7 +347,24 @@ def test_an_evaluation_of_another_kind_keeps_nothing(batch):
     evaluation = Evaluation("val")
     evaluation.update(torch.ones(3, 2), batch)
     evaluation.update({"loss": 1}, [torch.ones(3, 2), torch.ones(3)])
+    evaluation.update(torch.ones(3, 1), [torch.ones(3, 2), torch.ones(3)])
+    evaluation.update(torch.tensor(1.0), [torch.ones(3, 2), torch.ones(3)])
     assert evaluation.kept == []
+
+
+def test_labels_that_do_not_count_and_inputs_of_many_sizes_and_outputs_that_are_not_finite_leave_an_evaluation():
+    evaluation = Evaluation("val")
+    for length in (3, 5):
+        targets = torch.tensor([0, 1, -100, 1])
+        logits = torch.tensor([[2.0, 0.0], [2.0, 0.0], [2.0, 0.0], [torch.nan, 0.0]])
+        evaluation.update(logits, (torch.ones(4, length), targets))
+    evaluation.gather()
+    facts = evaluation.facts(None, None)
+    assert facts["result"]["num_samples"] == 6
+    assert [row[3] for row in facts["classes"]] == [2, 4]
+    assert {row["sample"] for row in facts["mistakes"]} == {1, 5}
+    assert all(row["input"] is None for row in facts["mistakes"])
+    assert "NaN" not in json.dumps(facts)
 
 
 def test_rows_are_decoded_to_what_they_were():

@@ -40,36 +40,46 @@ class Evaluation:
             return
         *inputs, targets = batch
         is_classifier = outputs.ndim == 2 and outputs.shape[1] > 1
-        if not inputs or targets.shape != outputs.shape[:1] or is_classifier == targets.is_floating_point():
+        if not inputs or targets.shape != outputs.shape[:1] or outputs.ndim != 1 + is_classifier:
+            return
+        if is_classifier == targets.is_floating_point():
             return
         samples = torch.arange(len(targets), device=targets.device) + self.num_samples
         samples, outputs = samples * self.world_size + self.rank, outputs.detach().float()
+        rows = [samples, targets, outputs]
         if is_classifier:
-            confidence, predicted = outputs.softmax(dim=1).max(dim=1)  # (B,)
+            confidence, predicted = outputs.softmax(dim=1).nan_to_num().max(dim=1)  # (B,)
+            wrong = confidence.masked_fill((predicted == targets) | (targets < 0), -1)  # below 0: they do not count
             self.num_classes = outputs.shape[1]
-            self.keep_mistakes([confidence.masked_fill(predicted == targets, -1), samples, targets, predicted, *inputs])
-        self.kept.append([samples, targets, predicted, confidence] if is_classifier else [samples, targets, outputs])
+            self.keep_mistakes([wrong, samples, targets, predicted, *inputs])
+            rows = [samples, targets, predicted, confidence]
+        self.kept.append(rows)
         self.num_samples += len(targets)
         if self.num_samples * max(1, self.num_classes) <= LARGEST:
             self.outputs.append(outputs)
 
     def keep_mistakes(self, rows: list[Tensor]) -> None:
         """Keep the most confident; no size depends on a value, so that a GPU need not be waited for."""
-        rows = [torch.cat(pair) for pair in zip(self.mistakes, rows, strict=True)] if self.mistakes else rows
+        pairs = list(zip(self.mistakes or rows, rows, strict=False))
+        if any(before.shape[1:] != now.shape[1:] for before, now in pairs):
+            pairs = pairs[:4]  # inputs of different sizes are not kept
+        rows = [torch.cat(pair) if self.mistakes else pair[0] for pair in pairs]
         places = rows[0].topk(min(MISTAKES, len(rows[0]))).indices
         self.mistakes = [values[places] for values in rows]
 
     def gather(self) -> None:
         """Bring the batches, and the shares of all processes, together on the CPU, in the order of the samples."""
-        parts = [[*map(torch.cat, zip(*self.kept, strict=True))], [torch.cat(self.outputs)], self.mistakes]
+        parts = [
+            [*map(torch.cat, zip(*self.kept, strict=True))],
+            self.outputs and [torch.cat(self.outputs)],
+            self.mistakes,
+        ]
         if self.world_size > 1:
             parts = [[torch.cat(gather_all_tensors(values)) for values in part] for part in parts]
         (samples, *rows), self.outputs, self.mistakes = [[values.cpu() for values in part] for part in parts]
         self.kept = [[values[samples.argsort()] for values in rows]]
-        if len(self.outputs[0]) == len(samples):
-            self.outputs = [self.outputs[0][samples.argsort()]]
-        else:
-            self.outputs = []  # only some: there is no bootstrap
+        # Only all of them serve the bootstrap.
+        self.outputs = [values[samples.argsort()] for values in self.outputs if len(values) == len(samples)]
 
     def facts(self, data: LightningDataModule | None, metrics: MetricCollection | None) -> dict[str, Any]:
         """Return as plain data what the gathered outputs show.
@@ -83,7 +93,8 @@ class Evaluation:
         facts |= {"num_samples": len(targets), "intervals": intervals}
         if not self.num_classes:
             points = torch.stack([targets, predicted], dim=1)[:: len(targets) // POINTS + 1]
-            return facts | {"points": points.tolist()}
+            return facts | {"points": points[points.isfinite().all(dim=1)].tolist()}
+        targets, predicted, *confidence = (values[targets >= 0] for values in self.kept[0])
         names = [str(name) for name in getattr(data, "class_names", None) or range(self.num_classes)]
         correct, total = predicted == targets, len(targets)
         share = {"value": int(correct.sum()) / total, "interval": wilson(int(correct.sum()), total), "is_share": True}
@@ -91,7 +102,7 @@ class Evaluation:
             "class_names": names,
             "result": {"name": f"{self.split}/accuracy", "num_samples": total, **share},
             **counts(predicted, targets, self.num_classes),
-            **calibration(*confidence, correct),
+            **calibration(confidence[0], correct),
             "mistakes": self.shown_mistakes(names, data),
         }
 
@@ -100,7 +111,8 @@ class Evaluation:
         order = self.mistakes[0].argsort(descending=True)[:MISTAKES]
         wrong = order[self.mistakes[0][order] > 0]
         confidence, samples, targets, predicted, *inputs = (values[wrong] for values in self.mistakes)
-        rows = zip(*map(Tensor.tolist, (samples, targets, predicted, confidence)), shown(inputs, data), strict=True)
+        pictures = shown(inputs, data) if inputs else [None] * len(samples)
+        rows = zip(*map(Tensor.tolist, (samples, targets, predicted, confidence)), pictures, strict=True)
         return [
             {"sample": n, "target": names[target], "predicted": names[guess], "confidence": share, "input": picture}
             for n, target, guess, share, picture in rows

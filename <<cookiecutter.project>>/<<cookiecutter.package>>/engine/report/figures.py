@@ -81,7 +81,7 @@ def predictions(points: Sequence[Point]) -> Markup:
     """Return what was predicted over the target, of some samples."""
     ends = [function(target for target, _ in points) for function in (min, max)]
     line = ("right", [(end, end) for end in ends], {"show_dots": False, "stroke_style": DASHES})
-    return figure("target", [("predicted", [*map(tuple, points)], {"stroke": False}), line])
+    return figure("target", [("predicted", points, {"stroke": False}), line])
 
 
 def figure(x_title: str, series: Sequence[tuple[str, Sequence[Point], dict[str, Any]]], **options: Any) -> Markup:

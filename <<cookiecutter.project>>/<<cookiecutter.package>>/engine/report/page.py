@@ -24,7 +24,8 @@ def write_page(path: Path) -> None:
     """Write the page of the run whose folder `path` is in."""
     from . import figures
 
-    folder, facts = path.parent, {"seconds": {}} | read_json(path.with_suffix(".json"))
+    folder = path.parent
+    facts: dict[str, Any] = {"seconds": {}} | read_json(path.with_suffix(".json"))
     summary: Any = redacted(read_json(folder / "summary.json"))
     config: Any = redacted(OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")))
     confusions, classes = facts.get("confusions", []), facts.get("classes", [])

@@ -9,6 +9,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
+from torchmetrics import MetricCollection
 
 from <<cookiecutter.package>>.engine.console import say, warn
 from <<cookiecutter.package>>.engine.redact import redacted
@@ -61,8 +62,8 @@ class RunReport(StepCallback):
         split, processes = "test" if trainer.testing else "val", (trainer.global_rank, trainer.world_size)
         self.running = None if trainer.sanity_checking else Evaluation(split, epoch, *processes)
 
-    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *step: Any) -> None:
-        outputs, batch, _, *dataloader_idx = step
+    def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        _, _, outputs, batch, _, *dataloader_idx = args
         if self.running and not any(dataloader_idx):
             self.running.update(outputs, batch)
 
@@ -96,8 +97,8 @@ class RunReport(StepCallback):
         checks = [outcome for callback in trainer.callbacks for outcome in getattr(callback, "outcomes", [])]
         facts |= {"checks": checks, "split_sha256": getattr(data, "split_sha256", None)}
         if self.evaluation:
-            split = self.evaluation.split
-            facts |= self.evaluation.facts(data, getattr(model, f"{split}_metrics", None))
+            measured = getattr(model, f"{(split := self.evaluation.split)}_metrics", None)
+            facts |= self.evaluation.facts(data, measured if isinstance(measured, MetricCollection) else None)
             metrics = split_metrics(trainer, split).items()
             facts["metrics"] = {name: metric for name, metric in metrics if not name.startswith("train")}
         with replacing(self.path.with_suffix(".json")) as file:

@@ -36,8 +36,9 @@ def show_runs(runs_dir: Path, *, words: str, sort: str | None, most: int) -> Non
     """
     runs = read_runs(runs_dir)
     for run in [run for run in runs if not run["page"] or run["status"] == "incomplete"][:PAGES]:
+        page = runs_dir / run["name"] / "report.html"
         try:
-            write_page(page := runs_dir / run["name"] / "report.html")
+            write_page(page)
             run["page"] = True
         except (OSError, yaml.YAMLError) as error:
             print(f"{page} cannot be written: {error}")

@@ -20,9 +20,9 @@ def shown(inputs: Sequence[Tensor], data: LightningDataModule | None) -> list[An
         inputs: (B, ...) each, as the model gets them: one of images (B, C, H, W), or the numbers and codes of a table.
         data: says with `mean` and `std` how images were normalized, with `columns` what the numbers of a row are.
     """
-    columns = getattr(data, "columns", None)
-    if hasattr(columns, "decode") and len(inputs) == 2:
-        return columns.decode(*(tensor.cpu() for tensor in inputs))
+    decode = getattr(getattr(data, "columns", None), "decode", None)
+    if decode and len(inputs) == 2:
+        return decode(*(tensor.cpu() for tensor in inputs))
     if len(inputs) == 1 and inputs[0].ndim == 4:
         return pictures(inputs[0].detach().cpu().float(), data)
     return [None] * len(inputs[0])
