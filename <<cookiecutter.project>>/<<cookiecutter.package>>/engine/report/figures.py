@@ -39,8 +39,8 @@ def curves(history: Sequence[Mapping[str, float]], best_epoch: int | None) -> di
     epoch_steps = steps_of_epoch(history)
     for row in history:
         for name in row.keys() - {"epoch", "step"}:
-            if not name.startswith("test/"):
-                metric = name.rpartition("/")[2].removesuffix("_epoch")
+            if not name.startswith("test"):
+                metric = re.sub("^(train|val)[/_]|_epoch$", "", name)
                 metric = "learning rate" if metric == "lr" or metric.startswith("lr-") else metric
                 at = (row["step"] + 1) / epoch_steps if "step" in row else row.get("epoch", 0)
                 lines.setdefault(metric, {}).setdefault(name, []).append((at, row[name]))
@@ -86,7 +86,7 @@ def predictions(points: Sequence[Point]) -> Markup:
 
 def figure(x_title: str, series: Sequence[tuple[str, Sequence[Point], dict[str, Any]]], **options: Any) -> Markup:
     """Return named series of points with options of their own, in one figure."""
-    words = (re.split("[/:]", name)[0] for name, _, _ in series)
+    words = (re.split("[/_:]", name)[0] for name, _, _ in series)
     colors = [f"var(--line-{ROLES.get(word, n) % 6})" for n, word in enumerate(words)]
     formats = {name: lambda value: f"{value:.4g}" for name in ("x_value_formatter", "value_formatter")}
     chart = pygal.XY(
