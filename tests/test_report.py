@@ -138,6 +138,8 @@ def test_a_page_shows_all_of_it_at_any_width_in_dark_and_light_and_asks_for_noth
                 assert figure.evaluate(drawn), figure.inner_html()[:500]
             assert tab.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
             colors.add(tab.evaluate("getComputedStyle(document.body).backgroundColor"))
+            tab.emulate_media(media="print")
+            assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
             tab.context.close()
     assert len(colors) == 2
     assert pages[name].stat().st_size < 2e6

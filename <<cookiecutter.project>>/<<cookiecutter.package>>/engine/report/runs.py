@@ -56,6 +56,7 @@ def show_runs(runs_dir: Path, *, words: str, sort: str | None, most: int) -> Non
             raise ConfigError(f"sort must be one of {allowed}, with a minus for the largest first, got {sort!r}")
         values = {id(line): line.get(column, line["means"].get(column)) for line in found}
         found.sort(key=lambda line: (values[id(line)] is None, sign * (values[id(line)] or 0)))
+        metrics.sort(key=lambda name: name != column)
     print_table(found[:most], metrics[:COLUMNS])
     print(f"\n{len(found)} of {len(lines)} lines, {len(runs)} runs: {runs_dir / 'index.html'}")
 
@@ -104,11 +105,13 @@ def lines_of(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for run in runs:
         pairs = [pair for pair in run["config"].items() if not REPEATS.fullmatch(pair[0])]
         is_fold = any(key.endswith("fold") and REPEATS.fullmatch(key) for key in run["config"])
-        same[(*pairs, ("split_sha256", None if is_fold else run["split"]))].append(run)
+        same[frozenset([*pairs, ("split_sha256", None if is_fold else run["split"])])].append(run)
     frequent = Counter(pair for pairs in same for pair in pairs)
     lines = []
     for pairs, group in same.items():
-        special = sorted((pair for pair in pairs if frequent[pair] < len(same)), key=frequent.__getitem__)
+        special = [
+            pair for pair in sorted(pairs, key=lambda pair: (frequent[pair], pair)) if frequent[pair] < len(same)
+        ]
         lines.append(line_of(group, " ".join(f"{key}={value}" for key, value in special)))
     return lines
 
