@@ -185,6 +185,7 @@ def test_the_default_run_needs_no_network_is_accurate_and_says_what_one_wants_to
     )
     assert max(map(len, epochs)) <= 80
     assert [line.split()[0] for line in end] == [
+        "report",
         "metric",
         "val/loss",
         "test/loss",

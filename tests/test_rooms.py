@@ -9,7 +9,7 @@ import pytest
 from conftest import generate
 from source_lines import package_of
 
-ROOMS = {"survival", "checks", "doctor"}
+ROOMS = {"survival", "checks", "doctor", "report"}
 LIGHT = {"hydra", "omegaconf", *sys.stdlib_module_names}
 
 
@@ -38,20 +38,23 @@ def test_only_the_scripts_import_the_main_path(project):
 
 def test_what_all_rooms_use_imports_none_of_them(project):
     engine = package_of(project) / "engine"
-    for name in ("build", "targets", "errors", "command_line", "hydra_version"):
+    for name in ("build", "targets", "errors", "command_line", "hydra_version", "redact"):
         assert rooms_in(imports(engine / f"{name}.py")) == set(), name
 
 
-@pytest.mark.parametrize(("room", "below"), [("survival", set()), ("checks", {"survival"}), ("doctor", ROOMS)])
+@pytest.mark.parametrize(
+    ("room", "below"),
+    [("survival", set()), ("checks", {"survival"}), ("report", {"survival"}), ("doctor", ROOMS - {"report"})],
+)
 def test_a_room_imports_only_those_below_it(project, room, below):
     for path in (package_of(project) / "engine" / room).glob("*.py"):
         assert rooms_in(imports(path)) <= {room, *below}, path
 
 
-def test_models_and_data_do_without_checks_and_doctor(project):
+def test_models_and_data_do_without_checks_doctor_and_report(project):
     for folder in ("models", "data"):
         for path in (package_of(project) / folder).rglob("*.py"):
-            assert not rooms_in(imports(path)) & {"checks", "doctor"}, path
+            assert not rooms_in(imports(path)) & {"checks", "doctor", "report"}, path
 
 
 def test_a_script_imports_nothing_heavy_before_its_config_is_known(project):

@@ -23,7 +23,7 @@ Job = Callable[[DictConfig], Any]
 failed: list[str] = []  # the overrides of the jobs that have failed; one empty text for a single run
 
 
-def errors_in_one_line(job: Job) -> Job:
+def errors_in_one_line(job: Job, *, loads_torch: bool = True) -> Job:
     """Return the job of a script that checks its config, says it has begun, and prints an error that is no bug in a line.
 
     A bug keeps its traceback. In a sweep (`-m`) the failed job is named and the others run.
@@ -34,7 +34,7 @@ def errors_in_one_line(job: Job) -> Job:
         guard_output()
         try:
             check_config(cfg)
-            if "torch" not in sys.modules and "LOCAL_RANK" not in os.environ:
+            if loads_torch and "torch" not in sys.modules and "LOCAL_RANK" not in os.environ:
                 print("loading torch ...", flush=True)
             return job(cfg)
         except Exception as error:  # noqa: BLE001  also of a bug: the other jobs of a sweep are worth running

@@ -13,11 +13,12 @@ from omegaconf.errors import OmegaConfBaseException
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.targets import fits, mismatch
 
-# The keys of train.yaml and evaluate.yaml that are one value. Whatever else you write goes under `own`, for ${own.x}.
+# The keys of the scripts' configs that are one value. Whatever else you write goes under `own`, for ${own.x}.
 VALUES = {"name": str | None, "seed": int | None, "run": str | None, "runs_dir": str, "run_dir": str, "test": bool}
 VALUES |= {"checkpoint": str | None, "optimizer_state": bool, "threads": int | None, "monitor": str | None}
 VALUES |= {"overwrite": bool, "intended": list, "mode": Literal["auto", "min", "max"], "split": Literal["test", "val"]}
 VALUES |= {"checks": Literal["error", "warn", "skip"], "matmul_precision": Literal["highest", "high", "medium"]}
+VALUES |= {"filter": str | None, "sort": str | None, "lines": int}  # of report.yaml
 
 REQUIRED = ("data", "model", "trainer")
 BLOCKS = (*REQUIRED, "loss", "optimizer", "scheduler")  # a `_target_` and its arguments
@@ -84,7 +85,8 @@ def check_files(plain: dict[str, Any]) -> None:
     for key, path in paths.items():
         if isinstance(path, str) and not Path(path).exists():
             raise ConfigError(f"{key}={path} does not exist (relative to {Path.cwd()})")
-    if "run" in plain and not Path(plain["run"] or "", "config.yaml").is_file():
+    is_of_all = "runs_dir" in plain and not plain.get("run")
+    if "run" in plain and not is_of_all and not Path(plain["run"] or "", "config.yaml").is_file():
         raise ConfigError(
             f"run must be the folder of a run, as run=runs/baseline, got {plain['run']}: it has no config.yaml"
         )

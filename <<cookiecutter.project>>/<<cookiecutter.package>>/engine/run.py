@@ -14,7 +14,7 @@ from <<cookiecutter.package>>.engine.machine import set_machine
 from <<cookiecutter.package>>.engine.provenance import git_state, versions
 from <<cookiecutter.package>>.engine.results import best_checkpoint, recover, split_metrics, why_stopped
 from <<cookiecutter.package>>.engine.survival import checkpoints
-from <<cookiecutter.package>>.engine.survival.loops import use_step_callbacks
+from <<cookiecutter.package>>.engine.survival.loops import call, use_step_callbacks
 from <<cookiecutter.package>>.engine.survival.run_folder import Run, load_run, open_run
 from <<cookiecutter.package>>.engine.targets import check_blocks
 from <<cookiecutter.package>>.engine.tracking import begin, guarded
@@ -104,11 +104,14 @@ def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     run_cfg.model.update(trained)
     model = build_model(run_cfg, data, from_checkpoint=True)
     checkpoints.copy_weights(model, checkpoint, path)
-    blocks = {name: run_cfg.callbacks[name] for name in ("checks", "progress") if run_cfg.callbacks.get(name)}
+    blocks = {n: run_cfg.callbacks[n] for n in ("checks", "progress", "report") if run_cfg.callbacks.get(n)}
+    if "report" in blocks:
+        blocks["report"].path = f"{cfg.run}/evaluation-{cfg.split}.html"
     off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": "progress" in blocks}
     trainer = build(run_cfg.trainer, callbacks=[build(block) for block in blocks.values()], **off)
     (trainer.test if cfg.split == "test" else trainer.validate)(model, datamodule=data, verbose=False)
     check_split(data, summary, other=bool(cfg.data))
+    call(trainer, "after_run")
     metrics = split_metrics(trainer, cfg.split)
     print_result(metrics)
     return metrics

@@ -88,20 +88,22 @@ class Supervised(LightningModule):
             self.log_dict({"train/loss_step": loss.detach(), "lr": lr})
         return loss
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
         *inputs, targets = batch
         outputs = self(*inputs)
         self.val_metrics.update(outputs, targets)
         self.val_loss.update(self.loss(outputs, targets), num_samples=len(targets))
+        return outputs
 
     def on_validation_epoch_end(self) -> None:
         self.log_split("val", self.val_loss, self.val_metrics)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
         *inputs, targets = batch
         outputs = self(*inputs)
         self.test_metrics.update(outputs, targets)
         self.test_loss.update(self.loss(outputs, targets), num_samples=len(targets))
+        return outputs
 
     def on_test_epoch_end(self) -> None:
         self.log_split("test", self.test_loss, self.test_metrics)

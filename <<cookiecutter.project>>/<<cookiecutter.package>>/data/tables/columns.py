@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,6 +58,18 @@ class Columns:
                 say(f"{where}, column {name!r}: {new.sum()} with a text not seen in training, code 0: {counted(new)}")
             codes.append(texts.set_categories(known).codes + 1)
         return rows_of(inputs, len(frame), torch.float32), rows_of(codes, len(frame), torch.int64)
+
+    def decode(self, numbers: Tensor, codes: Tensor) -> list[dict[str, Any]]:
+        """Return rows as `encode` got them, by the name of the column; None is missing, or a text not seen in training."""
+        rows: list[dict[str, Any]] = []
+        for inputs, places in zip(numbers.tolist(), codes.tolist(), strict=True):
+            values, row = iter(inputs), {}
+            for name, (mean, std, some_missing, *_) in self.numeric.items():
+                number = round(mean + std * next(values), 6)
+                row[name] = None if some_missing and next(values) else number
+            texts = zip(self.categorical.items(), places, strict=True)
+            rows.append(row | {name: [None, *known][place] for (name, known), place in texts})
+        return rows
 
 
 def rows_of(columns: Sequence[np.ndarray], num_rows: int, dtype: torch.dtype) -> Tensor:

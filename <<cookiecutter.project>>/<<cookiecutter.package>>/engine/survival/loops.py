@@ -21,7 +21,7 @@ BATCH_HOOKS = [hook for hook in dir(Callback) if re.search("_batch_|_zero_grad|_
 
 
 class StepCallback(Callback):
-    """A callback with three more hooks."""
+    """A callback with four more hooks."""
 
     def before_run(self, trainer: Trainer) -> None:
         """Called when a checkpoint, if there is one, is loaded; also when it leaves nothing to be trained."""
@@ -34,6 +34,9 @@ class StepCallback(Callback):
 
         With `stopping` the program ends after this call.
         """
+
+    def after_run(self, trainer: Trainer) -> None:
+        """Called when the folder of a run says how it ended, well or not, and before the program goes on or ends."""
 
 
 class EpochLoop(_TrainingEpochLoop):

@@ -26,6 +26,7 @@ from <<cookiecutter.package>>.engine.machine import set_rank
 from <<cookiecutter.package>>.engine.survival.causes import explained
 from <<cookiecutter.package>>.engine.survival.config_differences import PLACE, differences
 from <<cookiecutter.package>>.engine.survival.durable_file import keeping, replacing
+from <<cookiecutter.package>>.engine.survival.loops import call
 from <<cookiecutter.package>>.engine.survival.run_lock import locked
 from <<cookiecutter.package>>.engine.survival.signals import stopping_at_once
 from <<cookiecutter.package>>.engine.targets import arguments, blocks, find
@@ -112,6 +113,9 @@ def open_run(cfg: DictConfig) -> Generator[Run]:
             if shown is not error:
                 raise shown from error
             raise
+        finally:
+            if run.started and run.trainer:
+                call(run.trainer, "after_run")
 
 
 def claim_folder(cfg: DictConfig, stack: ExitStack) -> tuple[bool, Path | None]:
