@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
+from glob import glob
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,16 +14,19 @@ from omegaconf.errors import OmegaConfBaseException
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.targets import fits, mismatch
 
-# The keys of train.yaml and evaluate.yaml that are one value. Whatever else you write goes under `own`, for ${own.x}.
+# The keys of train.yaml, evaluate.yaml, predict.yaml and export.yaml that are one value. Whatever else you write goes under `own`, for ${own.x}.
 VALUES = {"name": str | None, "seed": int | None, "run": str | None, "runs_dir": str, "run_dir": str, "test": bool}
 VALUES |= {"checkpoint": str | None, "optimizer_state": bool, "threads": int | None, "monitor": str | None}
 VALUES |= {"overwrite": bool, "intended": list, "mode": Literal["auto", "min", "max"], "split": Literal["test", "val"]}
 VALUES |= {"checks": Literal["error", "warn", "skip"], "matmul_precision": Literal["highest", "high", "medium"]}
+VALUES |= {"input": str | list | None, "output": str | None, "top": int | None, "batch_size": int | None}
+VALUES |= {"calibrate": bool, "format": Literal["onnx", "pt2"], "tolerance": float}
 
 REQUIRED = ("data", "model", "trainer")
 BLOCKS = (*REQUIRED, "loss", "optimizer", "scheduler")  # a `_target_` and its arguments
 MAPS = ("callbacks", "logger", "metrics")  # of blocks, by names of your choice
 FILES = ("path", "test_path", "predict_path")  # of data
+ENDINGS = (".csv", ".parquet", ".jsonl")  # of predictions
 FRACTIONS = ("val_fraction", "test_fraction")  # of data
 
 
@@ -84,10 +88,26 @@ def check_files(plain: dict[str, Any]) -> None:
     for key, path in paths.items():
         if isinstance(path, str) and not Path(path).exists():
             raise ConfigError(f"{key}={path} does not exist (relative to {Path.cwd()})")
-    if "run" in plain and not Path(plain["run"] or "", "config.yaml").is_file():
+    check_prediction(plain) if "input" in plain else None
+    is_enough = "input" in plain and plain["run"] is None and Path(str(checkpoint)).is_file()
+    if "run" in plain and not is_enough and not Path(plain["run"] or "", "config.yaml").is_file():
         raise ConfigError(
             f"run must be the folder of a run, as run=runs/baseline, got {plain['run']}: it has no config.yaml"
         )
+
+
+def check_prediction(plain: dict[str, Any]) -> None:
+    """Raise ConfigError for a value of predict.yaml that cannot be right."""
+    given, output = plain["input"], plain["output"]
+    if given is None or (isinstance(given, str) and not Path(given).exists() and not glob(given, recursive=True)):
+        raise ConfigError(f"input must be a file, a folder, a glob or a list, got {given} (relative to {Path.cwd()})")
+    if output is not None and Path(output).suffix not in ENDINGS:
+        raise ConfigError(f"output must end in {', '.join(ENDINGS)}, got {output}")
+    for key in ("top", "batch_size"):
+        if plain[key] is not None and plain[key] < 1:
+            raise ConfigError(f"{key} must be at least 1, or null, got {plain[key]}")
+    if plain["calibrate"] and plain["run"] is None:
+        raise ConfigError("calibrate=true needs run=, the folder of the run: its validation split is used")
 
 
 def at_home(node: Any) -> Any:
