@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from torch import Tensor, nn
 
 
 class InputBatch(NamedTuple):
     """Some samples of a file or of many, in their order."""
 
-    sources: Sequence[Any]  # (B,), paths, or numbers of rows
+    sources: np.ndarray  # (B,), paths, or numbers of rows
     tensors: tuple[Tensor, ...]  # each (B, ...); whatever, where there is an error
     errors: Mapping[int, str]  # why a sample cannot be read, by its place in the batch
 

@@ -54,4 +54,4 @@ def fitted(logits: Tensor, labels: Tensor) -> float:
         return loss
 
     optimizer.step(closure)
-    return min(max(float(log_temperature.exp()), LEAST), MOST)
+    return min(max(log_temperature.exp().item(), LEAST), MOST)

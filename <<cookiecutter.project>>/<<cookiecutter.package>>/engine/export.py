@@ -52,9 +52,10 @@ def export(cfg: DictConfig) -> None:
     content, compute = {"onnx": to_onnx, "pt2": to_pt2}[cfg.format](whole, samples, inputs.names, texts)
     count = min(len(samples[0]), len(outputs))
     batches = [slice(0, 1), *(slice(start, min(start + BATCH, count)) for start in range(1, count, BATCH))]
-    found = torch.cat([compute(*(tensor[rows] for tensor in samples)) for rows in batches])
+    with torch.inference_mode():
+        found = torch.cat([compute(*(tensor[rows] for tensor in samples)) for rows in batches])
     size = outputs[:count].abs().max().clamp(min=1)
-    largest = float((found - outputs[:count]).abs().max() / size)
+    largest = ((found - outputs[:count]).abs().max() / size).item()
     compared = f"largest difference {largest:.1e} on {count} samples of validation, in batches of 1 and {BATCH}"
     if not largest <= cfg.tolerance:
         raise TrainingError(f"the {cfg.format} file is not the model: {compared}, above tolerance={cfg.tolerance}")
@@ -62,7 +63,8 @@ def export(cfg: DictConfig) -> None:
     with replacing(path) as file:
         file.write(content)
     say(f"{path}: {len(content) / 1e6:.1f} MB, {compared}")
-    say(f"\n{example(path, inputs, about)}" * (cfg.format == "onnx"))
+    if cfg.format == "onnx":
+        say(f"\n{example(path, inputs, run.trained.class_names)}")
 
 
 def to_onnx(
@@ -71,11 +73,12 @@ def to_onnx(
     """Return the content of an .onnx file, and what it computes."""
     import onnxruntime
 
+    batch = torch.export.Dim("batch")
     program = torch.onnx.export(
         whole,
         tuple(tensor[:2] for tensor in samples),
         dynamo=True,
-        dynamic_shapes=(tuple({0: torch.export.Dim("batch")} for _ in samples),),
+        dynamic_shapes=(tuple({0: batch} for _ in samples),),
         input_names=[*names],
         output_names=["outputs"],
         verbose=False,
@@ -105,6 +108,18 @@ def to_pt2(
     return file.getvalue(), torch.export.load(file).module()
 
 
-def example(path: Path, inputs: Inputs, about: Mapping[str, object]) -> str:
-    """Return the lines that run an .onnx file without torch."""
-    return "..."
+def example(path: Path, inputs: Inputs, class_names: Sequence[str]) -> str:
+    """Return the lines that run an .onnx file on one sample, without torch and without this project."""
+    result = "print(outputs[0])"
+    if class_names:
+        result = """shares = np.exp(outputs[0] - outputs[0].max())
+print(json.loads(about["class_names"])[shares.argmax()], shares.max() / shares.sum())"""
+    return f"""import json
+import numpy as np
+import onnxruntime
+
+session = onnxruntime.InferenceSession("{path}")
+about = session.get_modelmeta().custom_metadata_map
+{inputs.example()}
+(outputs,) = session.run(None, inputs)
+{result}"""

@@ -55,7 +55,8 @@ class PredictionFile:
             self.file.writelines(f"{json.dumps(row, ensure_ascii=False)}\n".encode() for row in rows)
         else:
             writer = csv.DictWriter(text := io.StringIO(), names, lineterminator="\n")
-            self.writer = self.writer or writer.writeheader()
+            if self.file.tell() == 0:
+                writer.writeheader()
             writer.writerows(rows)
             self.file.write(text.getvalue().encode())
 

@@ -36,6 +36,8 @@ class Trained:
         for key, block in blocks(self.hparams, ""):
             self.find(block["_target_"], key, nn.Module, Optimizer, LRScheduler)
         target = self.checkpoint.get("model_target", target)
+        if target is None:
+            raise ConfigError(f"{path} does not name the class of its model, as older ones: name its run, run=")
         accepted, takes_all = arguments(self.find(target, "model_target", LightningModule))
         if missing := [k for k, p in accepted.items() if p.default is p.empty and k not in self.hparams]:
             raise ConfigError(f"{path} holds no {', '.join(missing)}: {target} must call self.save_hyperparameters()")
@@ -43,9 +45,9 @@ class Trained:
         self.model: LightningModule = build({"_target_": target, **block}, recursive=False).eval()
         checkpoints.copy_weights(self.model, self.checkpoint, path)
 
-    def find(self, target: str | None, key: str, *kinds: type) -> Any:
+    def find(self, target: str, key: str, *kinds: type) -> Any:
         """Return a class that the checkpoint names, or raise ConfigError unless it is of one of the kinds."""
-        found = find(str(target), f"{self.path}, {key}: ")
+        found = find(target, f"{self.path}, {key}: ")
         if not (inspect.isclass(found) and issubclass(found, kinds)):
             wanted = ", ".join(kind.__name__ for kind in kinds)
             raise ConfigError(f"{self.path}, {key}: {target} is no {wanted}, and is not built from a checkpoint")
@@ -60,5 +62,5 @@ class Trained:
         block = self.data_state.get("inputs")
         if not block:
             raise ConfigError(f"{self.path}: its data do not say how files become inputs: see data/inputs.py")
-        self.find(block.get("_target_"), "inputs", Inputs)
+        self.find(str(block.get("_target_")), "inputs", Inputs)
         return build(block, **self.data_state)

@@ -1,9 +1,8 @@
 """Image files as inputs of a model."""
 
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,6 @@ from <<cookiecutter.package>>.data.images.normalize import Normalize
 from <<cookiecutter.package>>.data.images.read_image import Unreadable, is_image, read_image
 from <<cookiecutter.package>>.data.inputs import InputBatch, Inputs
 from <<cookiecutter.package>>.engine.errors import ConfigError
-
-AHEAD = 3  # batches that are being decoded while the model has one
 
 
 class ImageInputs(Inputs):
@@ -48,17 +45,13 @@ class ImageInputs(Inputs):
             raise ConfigError(f"image files are read as squares, gray or RGB; this model takes {tuple(input_shape)}")
         self.white, self.white_value = white, white_value
         self.normalize = Normalize(input_shape, mean=mean, std=std, white=white)
-        self.normalize_small = Normalize((self.channels, 1, 1), mean=mean, std=std, white=white)
 
     def batches(self, source: str | Sequence[str], batch_size: int) -> Iterator[InputBatch]:
-        paths, waiting = find_images(source), deque[tuple[Sequence[str], list[Future[Any]]]]()
+        paths = np.array(find_images(source), dtype=object)
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         with ThreadPoolExecutor(threads) as pool:
-            for part in np.array_split(np.array(paths, dtype=object), -(-len(paths) // batch_size)) if paths else ():
-                waiting.append((part, [pool.submit(self.read, path) for path in part]))
-                if len(waiting) > AHEAD:
-                    yield self.batch(*waiting.popleft())
-            yield from (self.batch(*waiting.popleft()) for _ in range(len(waiting)))
+            for part in np.array_split(paths, -(-len(paths) // batch_size)) if len(paths) else ():
+                yield self.batch(part, [*pool.map(self.read, part)])
 
     def read(self, path: str) -> np.ndarray | str:
         """Return the pixels (H, W, C), uint8, of a file, or why it cannot be read."""
@@ -67,28 +60,25 @@ class ImageInputs(Inputs):
         except Unreadable as error:
             return str(error)
 
-    def batch(self, paths: Sequence[str], pictures: list[Future[Any]]) -> InputBatch:
+    def batch(self, paths: np.ndarray, found: list[np.ndarray | str]) -> InputBatch:
         """Return images (B, C, H, W), uint8, black where a file cannot be read, whose memory is channels_last."""
-        found = [picture.result() for picture in pictures]
+        errors = {place: picture for place, picture in enumerate(found) if isinstance(picture, str)}
         black = np.zeros((self.size, self.size, self.channels), dtype=np.uint8)
         pixels = np.stack([black if isinstance(picture, str) else picture for picture in found])
-        errors = {place: picture for place, picture in enumerate(found) if isinstance(picture, str)}
         return InputBatch(paths, (torch.from_numpy(pixels).permute(0, 3, 1, 2),), errors)
 
     def prepare(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        return (self.normalize(self.levels(tensors[0])),)
+        return self(*tensors)
 
     def forward(self, *raw: Tensor) -> tuple[Tensor, ...]:
-        """Map images (B, C, H, W), uint8 from 0 to 255, to float32 as `prepare` does; small numbers make a small file."""
-        return (self.normalize_small(self.levels(raw[0])),)
-
-    def levels(self, images: Tensor) -> Tensor:
-        return images if self.white == 255 else (images * (self.white / 255)).round()
+        """Map images (B, C, H, W), uint8 from 0 to 255, to what the model was trained on."""
+        images = raw[0] if self.white == 255 else (raw[0] * (self.white / 255)).round()
+        return (self.normalize(images),)
 
     def described(self) -> dict[str, Any]:
         shape = ["batch", self.channels, self.size, self.size]
         how = "upright, on white, the shorter side scaled to this size (bicubic), the middle of the longer one kept"
-        return {"images": {"dtype": "uint8", "shape": shape, "values": "0 to 255", "how": how}}
+        return {"images": {"dtype": "uint8", "shape": shape, "how": how}}
 
     def example(self) -> str:
         size, mode = self.size, "L" if self.channels == 1 else "RGB"
