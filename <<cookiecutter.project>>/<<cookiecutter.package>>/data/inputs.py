@@ -13,6 +13,7 @@ class InputBatch(NamedTuple):
     sources: np.ndarray  # (B,), paths, or numbers of rows
     tensors: tuple[Tensor, ...]  # each (B, ...); whatever, where there is an error
     errors: Mapping[int, str]  # why a sample cannot be read, by its place in the batch
+    total: int | None = None  # how many there are in all, if that is known
 
 
 class Inputs(nn.Module):

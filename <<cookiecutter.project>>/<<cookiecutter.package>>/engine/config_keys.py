@@ -88,9 +88,15 @@ def check_files(plain: dict[str, Any]) -> None:
     for key, path in paths.items():
         if isinstance(path, str) and not Path(path).exists():
             raise ConfigError(f"{key}={path} does not exist (relative to {Path.cwd()})")
-    check_prediction(plain) if "input" in plain else None
-    is_enough = "input" in plain and plain["run"] is None and Path(str(checkpoint)).is_file()
-    if "run" in plain and not is_enough and not Path(plain["run"] or "", "config.yaml").is_file():
+    if "input" in plain:
+        check_prediction(plain)
+        if plain["run"] is None and checkpoint not in ("best", "last"):
+            if not Path(str(checkpoint)).is_file():
+                raise ConfigError(
+                    f"run is null, and there is no file checkpoint={checkpoint} (relative to {Path.cwd()})"
+                )
+            return
+    if "run" in plain and not Path(plain["run"] or "", "config.yaml").is_file():
         raise ConfigError(
             f"run must be the folder of a run, as run=runs/baseline, got {plain['run']}: it has no config.yaml"
         )

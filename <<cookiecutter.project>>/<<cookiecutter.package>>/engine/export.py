@@ -2,9 +2,11 @@
 
 import io
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -73,8 +75,9 @@ def to_onnx(
     """Return the content of an .onnx file, and what it computes."""
     import onnxruntime
 
+    warnings.filterwarnings("ignore", "# The axis name")  # of two inputs with one batch dimension
     batch = torch.export.Dim("batch")
-    program = torch.onnx.export(
+    program: Any = torch.onnx.export(
         whole,
         tuple(tensor[:2] for tensor in samples),
         dynamo=True,

@@ -1,7 +1,6 @@
 """Predict new inputs: files to a table, with a run or with nothing but a checkpoint."""
 
-import sys
-from collections import deque
+import itertools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
@@ -10,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning import LightningModule, Trainer
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
+from tqdm import tqdm
 
 from <<cookiecutter.package>>.data.inputs import InputBatch, Inputs
 from <<cookiecutter.package>>.engine.build import build
@@ -34,130 +33,109 @@ def predict(cfg: DictConfig) -> None:
     """Write, or print, what the model says of each sample of `cfg.input`."""
     be_quiet()
     run = RecordedRun(cfg.run, cfg.checkpoint, cfg.data) if cfg.run else None
-    machine = OmegaConf.merge({"seed": 0, "threads": None, "matmul_precision": "high"}, run.cfg if run else {})
+    machine = run.cfg if run else OmegaConf.create({"seed": 0, "threads": None, "matmul_precision": "high"})
     precision = OmegaConf.select(machine, "trainer.precision", default="32-true")
     machine.trainer = {"_target_": "lightning.Trainer", "devices": 1, "precision": precision, **cfg.trainer}
     set_machine(machine)
     trained = run.trained if run else Trained(Path(cfg.checkpoint))
-    bar = [TQDMProgressBar(refresh_rate=20)] * bool(sys.stdout.isatty() and cfg.output)
-    off = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
-    trainer: Trainer = build(machine.trainer, callbacks=bar, enable_progress_bar=bool(bar), **off)
+    inputs, path = trained.inputs(), Path(cfg.output or "")
+    trainer: Trainer = build(machine.trainer, logger=False, enable_checkpointing=False)
     temperature = temperature_of(run, trainer.strategy.root_device) if run and cfg.calibrate else 1.0
-    data = FileData(trained.inputs(), cfg.input, cfg.batch_size or trained.data_state["eval_batch_size"])
-    path, top = Path(cfg.output or ""), cfg.top or (None if cfg.output else SHOWN)
-    with replacing(path) if cfg.output else nullcontext() as file:
-        table = Predictions(data.waiting, PredictionFile(file, path.suffix), trained.class_names, top, temperature)
-        trainer.callbacks.append(table)
-        trainer.predict(trained.model, datamodule=data, return_predictions=False)
+    batches = inputs.batches(cfg.input, cfg.batch_size or trained.data_state["eval_batch_size"])
+    with (
+        replacing(path) if cfg.output else nullcontext() as file,
+        tqdm(unit=" samples", leave=False, disable=None if cfg.output else True) as bar,
+    ):
+        top = cfg.top or (None if cfg.output else SHOWN)
+        table = Predictions(PredictionFile(file, path.suffix), trained.class_names, top, temperature)
+        for batch, outputs in predictions(trained.model, inputs, batches, trainer):
+            table.add(batch, outputs)
+            bar.total = batch.total
+            bar.update(len(batch.sources))
         table.close()
-    say(f"{table.num_samples} samples, {table.num_errors} with an error{f': {path}' if cfg.output else ''}")
+    where = f": {path}" if cfg.output else ""
+    say(f"{table.num_samples} samples, {table.num_errors} with an error{where}")
 
 
-class FileData(LightningDataModule):
-    """What `Inputs` read, for `trainer.predict(model, datamodule=...)`; a thread reads ahead.
-
-    Args:
-        inputs: of the model's checkpoint.
-        source: what the config key `input` names.
-        batch_size: samples of a batch at most.
-    """
-
-    def __init__(self, inputs: Inputs, source: str | Sequence[str], batch_size: int) -> None:
-        super().__init__()
-        self.inputs, self.source, self.batch_size = inputs, source, batch_size
-        self.waiting: deque[InputBatch] = deque()  # served, and not yet predicted
-
-    def predict_dataloader(self) -> Iterator[tuple[Tensor, ...]]:
-        batches = self.inputs.batches(self.source, self.batch_size)
-        with ThreadPoolExecutor(1) as pool:
+def predictions(
+    model: LightningModule, inputs: Inputs, batches: Iterator[InputBatch], trainer: Trainer
+) -> Iterator[tuple[InputBatch, Any]]:
+    """Yield each batch with its outputs, on the device and in the precision of a trainer; a thread reads ahead."""
+    device, precision = trainer.strategy.root_device, trainer.precision_plugin
+    model.trainer = trainer
+    model.setup("predict")
+    precision.convert_module(model).to(device)  # both in place
+    with ThreadPoolExecutor(1) as pool, torch.inference_mode(), precision.predict_step_context():
+        coming = pool.submit(next, batches, None)
+        for number in itertools.count():
+            if (batch := coming.result()) is None:
+                return
             coming = pool.submit(next, batches, None)
-            while batch := coming.result():
-                coming = pool.submit(next, batches, None)
-                self.waiting.append(batch)
-                yield batch.tensors
-
-    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        prepared = self.trainer.precision_plugin.convert_input(self.inputs.prepare(*batch))
-        return prepared if len(prepared) > 1 else prepared[0]
+            taken = precision.convert_input(inputs.prepare(*(tensor.to(device) for tensor in batch.tensors)))
+            yield batch, model.predict_step(taken if len(taken) > 1 else taken[0], number)
 
 
-class Predictions(Callback):
-    """Names what a model gives, and writes it.
+class Predictions:
+    """Names what a model gives, and has a thread write it.
 
     Args:
-        waiting: where each batch comes from, in the order of prediction.
-        file: is written to, by a thread.
+        file: is written to.
         names: of the classes; empty where the outputs are numbers.
         top: how many classes of each sample; None: the probability of every class.
         temperature: by which logits are divided.
     """
 
-    def __init__(
-        self,
-        waiting: deque[InputBatch],
-        file: PredictionFile,
-        names: Sequence[str],
-        top: int | None,
-        temperature: float,
-    ) -> None:
-        self.waiting, self.file, self.temperature = waiting, file, temperature
-        self.names, self.top = np.array(names, dtype=object), min(top, len(names)) if top else None
-        self.pool, self.writing = ThreadPoolExecutor(1), Future[None]()
-        self.writing.set_result(None)
-        self.parts: list[tuple[InputBatch, Tensor]] = []
+    def __init__(self, file: PredictionFile, names: Sequence[str], top: int | None, temperature: float) -> None:
+        self.file, self.names, self.temperature = file, np.array(names, dtype=object), temperature
+        self.top = min(top, len(names)) if top else None
+        self.pool, self.writing = ThreadPoolExecutor(1), list[Future[None]]()
+        self.waiting: list[tuple[InputBatch, Tensor]] = []
         self.num_samples = self.num_errors = 0
 
-    def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any) -> None:
-        part = self.waiting.popleft()
-        wanted = (len(part.sources), len(self.names)) if len(self.names) else (len(part.sources),)
+    def add(self, batch: InputBatch, outputs: Any) -> None:
+        """Take the outputs of a batch, logits (B, C) or numbers (B,)."""
+        wanted = (len(batch.sources), len(self.names)) if len(self.names) else (len(batch.sources),)
         if not isinstance(outputs, Tensor) or outputs.shape != wanted:
             got = f"shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else type(outputs).__name__
-            raise ConfigError(
-                f"predict.py writes outputs of shape {wanted}, got {got}: use trainer.predict for this model"
-            )
-        self.parts.append((part, outputs.float().cpu()))
-        if self.file.file is None or sum(len(part.sources) for part, _ in self.parts) >= ROWS:
+            raise ConfigError(f"predict.py writes outputs of shape {wanted}, got {got}: use trainer.predict")
+        self.waiting.append((batch, outputs.float().cpu()))
+        self.num_samples, self.num_errors = self.num_samples + wanted[0], self.num_errors + len(batch.errors)
+        if self.file.file is None or sum(len(outputs) for _, outputs in self.waiting) >= ROWS:
             self.flush()
 
     def flush(self) -> None:
-        parts, self.parts = self.parts, []
-        self.writing.result()  # raises what it may have raised
-        self.writing = self.pool.submit(self.write, parts)
+        for writing in self.writing:
+            writing.result()  # raises what it may have raised
+        self.writing, self.waiting = [self.pool.submit(self.write, self.waiting)] if self.waiting else [], []
 
-    def write(self, parts: list[tuple[InputBatch, Tensor]]) -> None:
-        sources = np.concatenate([part.sources for part, _ in parts])
-        starts = np.cumsum([0, *(len(part.sources) for part, _ in parts)]).tolist()
-        errors = {
-            start + place: why
-            for start, (part, _) in zip(starts, parts, strict=False)
-            for place, why in part.errors.items()
-        }
+    def write(self, parts: Sequence[tuple[InputBatch, Tensor]]) -> None:
+        errors, start = {}, 0
+        for batch, _ in parts:
+            errors |= {start + place: why for place, why in batch.errors.items()}
+            start += len(batch.sources)
+        sources = np.concatenate([batch.sources for batch, _ in parts])
         self.file.write(sources, self.columns(torch.cat([outputs for _, outputs in parts])), errors)
-        self.num_samples, self.num_errors = self.num_samples + len(sources), self.num_errors + len(errors)
 
     def columns(self, outputs: Tensor) -> dict[str, np.ndarray]:
-        """Return the column(s) (N,) of outputs (N, C), logits of classes, or (N,), numbers."""
+        """Return what is known of outputs (N, C), logits of classes, or (N,), numbers: columns (N,)."""
         if not len(self.names):
             return {"value": outputs.numpy()}
         shares = (outputs / self.temperature).softmax(dim=1)
-        best, places = (x.numpy() for x in shares.topk(self.top or 1))
-        if not self.top:
-            return {"class": self.names[places[:, 0]]} | {
-                f"p_{name}": shares[:, n].numpy() for n, name in enumerate(self.names)
-            }
-        suffixes = ["", *(f"_{n}" for n in range(2, self.top + 1))]
-        return {
-            f"{key}{suffix}": x[:, n]
-            for n, suffix in enumerate(suffixes)
-            for key, x in (("class", self.names[places]), ("p", best))
-        }
+        p, places = (x.numpy() for x in shares.topk(self.top or 1))
+        if self.top is None:
+            every = {f"p_{name}": column for name, column in zip(self.names, shares.T.numpy(), strict=True)}
+            return {"class": self.names[places[:, 0]]} | every
+        named = {"class": self.names[places[:, 0]], "p": p[:, 0]}
+        for n in range(1, self.top):
+            named |= {f"class_{n + 1}": self.names[places[:, n]], f"p_{n + 1}": p[:, n]}
+        return named
 
     def close(self) -> None:
         """Write what is left; where there was nothing at all, the names of the columns."""
-        if not self.num_samples and not self.parts:
+        if not self.num_samples:
             nothing = InputBatch(np.empty(0, dtype=object), (), {})
-            self.parts = [(nothing, torch.empty(0, len(self.names)) if len(self.names) else torch.empty(0))]
-        if self.parts:
-            self.flush()
-        self.writing.result()
+            self.waiting = [(nothing, torch.empty(0, *[len(self.names)] * bool(len(self.names))))]
+        self.flush()
+        self.flush()
+        self.pool.shutdown()
         self.file.close()

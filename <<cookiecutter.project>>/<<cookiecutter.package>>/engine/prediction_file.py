@@ -4,18 +4,21 @@ import csv
 import io
 import json
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib import import_module
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
-try:
-    import pyarrow as pa
-    from pyarrow.csv import CSVWriter
-    from pyarrow.parquet import ParquetWriter
-except ModuleNotFoundError:  # without it CSV is written ten times slower
-    pa = None
+pa: Any = None  # without it CSV is written ten times slower
+with suppress(ModuleNotFoundError):
+    pa = import_module("pyarrow")
+    WRITERS = {
+        ".csv": import_module("pyarrow.csv").CSVWriter,
+        ".parquet": import_module("pyarrow.parquet").ParquetWriter,
+    }
 
 
 class PredictionFile:
@@ -29,16 +32,17 @@ class PredictionFile:
     def __init__(self, file: BinaryIO | None, ending: str) -> None:
         if ending == ".parquet" and pa is None:
             raise ConfigError("output: .parquet needs pyarrow: uv add pyarrow. Or choose .csv or .jsonl")
-        self.file, self.ending, self.writer = file, ending, None
+        self.file, self.ending = file, ending
+        self.writer: Any = None
 
     def write(self, sources: np.ndarray, columns: Mapping[str, np.ndarray], errors: Mapping[int, str]) -> None:
         """Add samples: texts or numbers (N,) of each column, none where there is an error, by its place."""
-        failed, why = np.isin(np.arange(len(sources)), [*errors]), map(errors.get, range(len(sources)))
+        failed = np.isin(np.arange(len(sources)), [*errors])
+        why = np.array([errors.get(n) for n in range(len(sources))], dtype=object)
         if pa and self.ending in (".csv", ".parquet"):
             arrays = {"source": as_arrow(sources)} | {name: as_arrow(x, failed) for name, x in columns.items()}
-            table = pa.table(arrays | {"error": pa.array(why, pa.string())})
-            kind = CSVWriter if self.ending == ".csv" else ParquetWriter
-            self.writer = self.writer or kind(self.file, table.schema)
+            table = pa.table(arrays | {"error": as_arrow(why)})
+            self.writer = self.writer or WRITERS[self.ending](self.file, table.schema)
             self.writer.write(table)
             return
         names = ["source", *columns, "error"]

@@ -79,7 +79,7 @@ class RecordedRun:
             rows = [{k: float(v) if v else None for k, v in row.items()} for row in csv.DictReader(file)]
         columns = {name: [row[name] for row in rows] for name in (rows or [{}])[0]}
         try:
-            import pandas as pd
+            import pandas as pd  # pyright: ignore[reportMissingImports]
         except ModuleNotFoundError:
             return columns
         return pd.DataFrame(columns)

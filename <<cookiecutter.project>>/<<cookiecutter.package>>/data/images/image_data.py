@@ -57,7 +57,7 @@ class ImageData(TensorData):
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps, so that an image file can be given to the model and its output be named."""
         kept = {"input_shape": list(self.input_shape), "mean": self.mean, "std": self.std}
-        inputs = {"_target_": f"{PACKAGE}.data.images.image_inputs.ImageInputs", "white": self.white} | self.reading
+        inputs = {"_target_": f"{PACKAGE}.data.images.image_inputs.ImageInputs", "white": self.white, **self.reading}
         return super().state_dict() | kept | {"inputs": inputs}
 
     def raw_samples(self, split: str, most: int) -> tuple[Tensor, ...]:

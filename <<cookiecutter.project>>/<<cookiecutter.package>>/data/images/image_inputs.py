@@ -51,7 +51,7 @@ class ImageInputs(Inputs):
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         with ThreadPoolExecutor(threads) as pool:
             for part in np.array_split(paths, -(-len(paths) // batch_size)) if len(paths) else ():
-                yield self.batch(part, [*pool.map(self.read, part)])
+                yield self.batch(part, [*pool.map(self.read, part)], total=len(paths))
 
     def read(self, path: str) -> np.ndarray | str:
         """Return the pixels (H, W, C), uint8, of a file, or why it cannot be read."""
@@ -60,12 +60,12 @@ class ImageInputs(Inputs):
         except Unreadable as error:
             return str(error)
 
-    def batch(self, paths: np.ndarray, found: list[np.ndarray | str]) -> InputBatch:
+    def batch(self, paths: np.ndarray, found: list[np.ndarray | str], total: int) -> InputBatch:
         """Return images (B, C, H, W), uint8, black where a file cannot be read, whose memory is channels_last."""
         errors = {place: picture for place, picture in enumerate(found) if isinstance(picture, str)}
         black = np.zeros((self.size, self.size, self.channels), dtype=np.uint8)
         pixels = np.stack([black if isinstance(picture, str) else picture for picture in found])
-        return InputBatch(paths, (torch.from_numpy(pixels).permute(0, 3, 1, 2),), errors)
+        return InputBatch(paths, (torch.from_numpy(pixels).permute(0, 3, 1, 2),), errors, total)
 
     def prepare(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         return self(*tensors)

@@ -60,11 +60,13 @@ class RowInputs(Inputs):
         try:
             for chunk in chain(self.chunks(Path(source), where, wrong), [None]):
                 frame, errors = self.frame(chunk, first, wrong)
-                numbers, codes = self.columns.encode(frame, where) if len(frame) else (None, None)
-                for rows in np.array_split(frame.index, -(-len(frame) // batch_size)) if len(frame) else ():
-                    part = slice(rows[0] + 1 - first, rows[-1] + 2 - first)
-                    failed = {n: errors[row + 1] for n, row in enumerate(rows) if row + 1 in errors} if errors else {}
-                    yield InputBatch(np.asarray(rows) + 1, (numbers[part], codes[part]), failed)
+                if not len(frame):
+                    continue
+                numbers, codes = self.columns.encode(frame, where)
+                for rows in np.array_split(np.arange(len(frame)), -(-len(frame) // batch_size)):
+                    part = slice(rows[0], rows[-1] + 1)
+                    failed = {n: errors[row] for n, row in enumerate(first + rows) if row in errors} if errors else {}
+                    yield InputBatch(first + rows, (numbers[part], codes[part]), failed)
                 first += len(frame)
         except (pa.ArrowException, OSError, EOFError) as error:
             raise ConfigError(f"{where} cannot be read: {error}") from error
@@ -129,7 +131,7 @@ class RowInputs(Inputs):
             found = pd.to_numeric(
                 texts.map(lambda text: known.get(text, text.translate(point)), na_action="ignore"), errors="coerce"
             )
-            found = found.to_numpy(dtype=np.float64)
+            found = np.asarray(found, dtype=np.float64)
             wrong = np.isinf(found) | (np.isnan(found) & texts.notna() & ~texts.isin(MISSING)).to_numpy()
         for n in np.flatnonzero(wrong):
             errors.setdefault(int(rows[n]), f"column {name!r}: {texts[n]} is no number")
