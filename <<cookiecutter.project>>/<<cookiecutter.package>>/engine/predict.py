@@ -1,9 +1,9 @@
 """Predict new inputs: files to a table, with a run or with nothing but a checkpoint."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from <<cookiecutter.package>>.engine.recorded_run import RecordedRun
 from <<cookiecutter.package>>.engine.survival.durable_file import replacing
 from <<cookiecutter.package>>.engine.trained import Trained
 
+AHEAD = 8  # batches
 SHOWN = 5  # classes of a sample in the terminal
 ROWS = 2**14  # are written at a time
 
@@ -66,13 +67,11 @@ def predictions(
     model.setup("predict")
     precision.convert_module(model).to(device)  # both in place
     with ThreadPoolExecutor(1) as pool, torch.inference_mode(), precision.predict_step_context():
-        coming = pool.submit(next, batches, None)
-        for number in itertools.count():
-            if (batch := coming.result()) is None:
-                return
-            coming = pool.submit(next, batches, None)
-            taken = precision.convert_input(inputs.prepare(*(tensor.to(device) for tensor in batch.tensors)))
-            yield batch, model.predict_step(taken if len(taken) > 1 else taken[0], number)
+        coming = pool.submit(lambda: [*islice(batches, AHEAD)])
+        while part := coming.result():
+            coming = pool.submit(lambda: [*islice(batches, AHEAD)])
+            for batch in part:
+                yield batch, model(*precision.convert_input(inputs.prepare(*(x.to(device) for x in batch.tensors))))
 
 
 class Predictions:
@@ -90,7 +89,7 @@ class Predictions:
         self.top = min(top, len(names)) if top else None
         self.pool, self.writing = ThreadPoolExecutor(1), list[Future[None]]()
         self.waiting: list[tuple[InputBatch, Tensor]] = []
-        self.num_samples = self.num_errors = 0
+        self.num_samples = self.num_written = self.num_errors = 0
 
     def add(self, batch: InputBatch, outputs: Any) -> None:
         """Take the outputs of a batch, logits (B, C) or numbers (B,)."""
@@ -100,12 +99,13 @@ class Predictions:
             raise ConfigError(f"predict.py writes outputs of shape {wanted}, got {got}: use trainer.predict")
         self.waiting.append((batch, outputs.float().cpu()))
         self.num_samples, self.num_errors = self.num_samples + wanted[0], self.num_errors + len(batch.errors)
-        if self.file.file is None or sum(len(outputs) for _, outputs in self.waiting) >= ROWS:
+        if self.file.file is None or self.num_samples - self.num_written >= ROWS:
             self.flush()
 
     def flush(self) -> None:
         for writing in self.writing:
             writing.result()  # raises what it may have raised
+        self.num_written = self.num_samples
         self.writing, self.waiting = [self.pool.submit(self.write, self.waiting)] if self.waiting else [], []
 
     def write(self, parts: Sequence[tuple[InputBatch, Tensor]]) -> None:

@@ -37,8 +37,8 @@ class PredictionFile:
 
     def write(self, sources: np.ndarray, columns: Mapping[str, np.ndarray], errors: Mapping[int, str]) -> None:
         """Add samples: texts or numbers (N,) of each column, none where there is an error, by its place."""
-        failed = np.isin(np.arange(len(sources)), [*errors])
-        why = np.array([errors.get(n) for n in range(len(sources))], dtype=object)
+        failed, why = np.zeros(len(sources), dtype=bool), np.full(len(sources), None)
+        failed[[*errors]], why[[*errors]] = True, [*errors.values()]
         if pa and self.ending in (".csv", ".parquet"):
             arrays = {"source": as_arrow(sources)} | {name: as_arrow(x, failed) for name, x in columns.items()}
             table = pa.table(arrays | {"error": as_arrow(why)})

@@ -108,7 +108,8 @@ class RowInputs(Inputs):
     ) -> tuple[pd.DataFrame, dict[int, str]]:
         """Return the rows from number `first` on, also those left out, and why some cannot be read, by number."""
         count = chunk.num_rows if chunk else 0
-        present = np.setdiff1d(np.arange(first, first + count + len(wrong)), [*wrong])[:count]
+        present = np.arange(first, first + count + len(wrong))
+        present = present[~np.isin(present, [*wrong])][:count] if wrong else present
         end = present[-1] + 1 if count else max(wrong, default=first - 1) + 1
         errors = {number: wrong.pop(number) for number in sorted(wrong) if number < end}
         columns = {name: pd.Series(dtype=object) for name in (*self.columns.numeric, *self.columns.categorical)}
