@@ -13,6 +13,7 @@ def load_run(run_dir: str, checkpoint: str = "best") -> "RecordedRun":
         run_dir: its folder, such as runs/baseline.
         checkpoint: best, last or the path of a file.
     """
-    from <<cookiecutter.package>>.engine.recorded_run import RecordedRun  # torch and lightning load here
+    # torch and lightning load here
+    from <<cookiecutter.package>>.engine.recorded_run import RecordedRun
 
     return RecordedRun(run_dir, checkpoint)

@@ -1,7 +1,7 @@
 """Predict new inputs: files to a table, with a run or with nothing but a checkpoint."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
@@ -75,7 +75,7 @@ def predictions(
 
 
 class Predictions:
-    """Names what a model gives, and has a thread write it.
+    """Names what a model gives, and writes many samples at a time.
 
     Args:
         file: is written to.
@@ -87,34 +87,29 @@ class Predictions:
     def __init__(self, file: PredictionFile, names: Sequence[str], top: int | None, temperature: float) -> None:
         self.file, self.names, self.temperature = file, np.array(names, dtype=object), temperature
         self.top = min(top, len(names)) if top else None
-        self.pool, self.writing = ThreadPoolExecutor(1), list[Future[None]]()
         self.waiting: list[tuple[InputBatch, Tensor]] = []
-        self.num_samples = self.num_written = self.num_errors = 0
+        self.num_samples = self.num_waiting = self.num_errors = 0
 
     def add(self, batch: InputBatch, outputs: Any) -> None:
         """Take the outputs of a batch, logits (B, C) or numbers (B,)."""
-        wanted = (len(batch.sources), len(self.names)) if len(self.names) else (len(batch.sources),)
+        wanted = (len(batch.sources), *[len(self.names)] * bool(len(self.names)))
         if not isinstance(outputs, Tensor) or outputs.shape != wanted:
             got = f"shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else type(outputs).__name__
             raise ConfigError(f"predict.py writes outputs of shape {wanted}, got {got}: use trainer.predict")
         self.waiting.append((batch, outputs.float().cpu()))
         self.num_samples, self.num_errors = self.num_samples + wanted[0], self.num_errors + len(batch.errors)
-        if self.file.file is None or self.num_samples - self.num_written >= ROWS:
-            self.flush()
+        self.num_waiting += wanted[0]
+        if self.file.file is None or self.num_waiting >= ROWS:
+            self.write()
 
-    def flush(self) -> None:
-        for writing in self.writing:
-            writing.result()  # raises what it may have raised
-        self.num_written = self.num_samples
-        self.writing, self.waiting = [self.pool.submit(self.write, self.waiting)] if self.waiting else [], []
-
-    def write(self, parts: Sequence[tuple[InputBatch, Tensor]]) -> None:
-        errors, start = {}, 0
-        for batch, _ in parts:
-            errors |= {start + place: why for place, why in batch.errors.items()}
-            start += len(batch.sources)
-        sources = np.concatenate([batch.sources for batch, _ in parts])
-        self.file.write(sources, self.columns(torch.cat([outputs for _, outputs in parts])), errors)
+    def write(self) -> None:
+        batches, outputs = zip(*self.waiting, strict=True)
+        starts = np.cumsum([0, *map(len, outputs)]).tolist()
+        errors = {
+            n + place: why for n, batch in zip(starts, batches, strict=False) for place, why in batch.errors.items()
+        }
+        self.file.write(np.concatenate([batch.sources for batch in batches]), self.columns(torch.cat(outputs)), errors)
+        self.waiting, self.num_waiting = [], 0
 
     def columns(self, outputs: Tensor) -> dict[str, np.ndarray]:
         """Return what is known of outputs (N, C), logits of classes, or (N,), numbers: columns (N,)."""
@@ -131,11 +126,12 @@ class Predictions:
         return named
 
     def close(self) -> None:
-        """Write what is left; where there was nothing at all, the names of the columns."""
+        """Write the rest; where there was nothing at all, the names of the columns."""
         if not self.num_samples:
-            nothing = InputBatch(np.empty(0, dtype=object), (), {})
-            self.waiting = [(nothing, torch.empty(0, *[len(self.names)] * bool(len(self.names))))]
-        self.flush()
-        self.flush()
-        self.pool.shutdown()
+            self.add(
+                InputBatch(np.empty(0, dtype=object), (), {}),
+                torch.empty(0, *[len(self.names)] * bool(len(self.names))),
+            )
+        if self.waiting:
+            self.write()
         self.file.close()

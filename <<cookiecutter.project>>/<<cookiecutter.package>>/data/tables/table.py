@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -114,11 +113,8 @@ class Table(TensorData):
         super().__init__(self.encode(frame), **loading)
 
     def read(self, key: str, categorical: Sequence[str]) -> pd.DataFrame:
-        path = self.paths[key]
-        if path is None:  # no ConfigError: Lightning asks for every loader to print a DataModule
-            raise MisconfigurationException(f"data.{key} must be the path of a file, got null")
         labels = self.target if self.task == "classification" else None
-        frame = read_table(f"data.{key}", path, text=categorical, labels=labels, **self.format)
+        frame = read_table(f"data.{key}", str(self.paths[key]), text=categorical, labels=labels, **self.format)
         if key == "predict_path":
             return frame
         check_names(frame, [self.target], f"data.{key}, data.target")
