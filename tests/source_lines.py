@@ -98,10 +98,10 @@ def rooms(images: Path, table: Path, both: Path) -> list[Room]:
         package, guarding = package_of(project), guard(project)
         engine = [path for path in python(package / "engine") if path not in guarding]
         owned = count(python(package / "data", package / "models"))
-        allowed = 1250 if answer != "both" else listed[2].lines + 750  # what both has beyond images
+        allowed = 1370 if answer != "both" else listed[2].lines + 750  # what both has beyond images
         listed += [
             Room(f"{answer}: checks and doctor", count(guarding), 1500),
-            Room(f"{answer}: engine without them", count(engine), 1810),
+            Room(f"{answer}: engine without them", count(engine), 2250),
             Room(f"{answer}: data and models", owned, allowed),
             Room(f"{answer}: tests", count(python(project / "tests")), 1100),
         ]

@@ -77,6 +77,7 @@ def summary_of(project, name):
         (["predict.py", "input=configs", "output=x.xls"], 1, "output must end in .csv, .parquet, .jsonl, got x.xls"),
         (["predict.py", "input=configs", "top=0"], 1, "top must be at least 1, or null, got 0"),
         (["predict.py", "input=configs", "calibrate=true"], 1, "calibrate=true needs run="),
+        (["predict.py", "input=configs", "trainer.devices=2"], 1, "trainer.devices must be 1 to predict, got 2"),
         (["predict.py", "inputs=configs"], 1, "inputs is no key; did you mean input?\n"),
         (["export.py", "--help"], 0, "Usage: python export.py run=runs/<name>"),
         (["export.py", "run=runs/none"], 1, "run must be the folder of a run, as run=runs/baseline, got runs/none"),

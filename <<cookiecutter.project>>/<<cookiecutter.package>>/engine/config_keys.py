@@ -112,6 +112,8 @@ def check_prediction(plain: dict[str, Any]) -> None:
     for key in ("top", "batch_size"):
         if plain[key] is not None and plain[key] < 1:
             raise ConfigError(f"{key} must be at least 1, or null, got {plain[key]}")
+    if plain["trainer"].get("devices", 1) != 1:
+        raise ConfigError(f"trainer.devices must be 1 to predict, got {plain['trainer']['devices']}")
     if plain["calibrate"] and plain["run"] is None:
         raise ConfigError("calibrate=true needs run=, the folder of the run: its validation split is used")
 

@@ -1,7 +1,7 @@
 """Predict new inputs: files to a table, with a run or with nothing but a checkpoint."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
@@ -26,6 +26,7 @@ from <<cookiecutter.package>>.engine.survival.durable_file import replacing
 from <<cookiecutter.package>>.engine.trained import Trained
 
 AHEAD = 8  # batches
+BATCH = 64  # samples of one, where the data do not say
 SHOWN = 5  # classes of a sample in the terminal
 ROWS = 2**14  # are written at a time
 
@@ -42,7 +43,7 @@ def predict(cfg: DictConfig) -> None:
     inputs, path = trained.inputs(), Path(cfg.output or "")
     trainer: Trainer = build(machine.trainer, logger=False, enable_checkpointing=False)
     temperature = temperature_of(run, trainer.strategy.root_device) if run and cfg.calibrate else 1.0
-    batches = inputs.batches(cfg.input, cfg.batch_size or trained.data_state["eval_batch_size"])
+    batches = inputs.batches(cfg.input, cfg.batch_size or trained.data_state.get("eval_batch_size", BATCH))
     with (
         replacing(path) if cfg.output else nullcontext() as file,
         tqdm(unit=" samples", leave=False, disable=None if cfg.output else True) as bar,
@@ -75,7 +76,7 @@ def predictions(
 
 
 class Predictions:
-    """Names what a model gives, and writes many samples at a time.
+    """Names what a model gives, and has a thread write it, many samples at a time.
 
     Args:
         file: is written to.
@@ -88,6 +89,8 @@ class Predictions:
         self.file, self.names, self.temperature = file, np.array(names, dtype=object), temperature
         self.top = min(top, len(names)) if top else None
         self.waiting: list[tuple[InputBatch, Tensor]] = []
+        self.pool = ThreadPoolExecutor(1)
+        self.writing: Future[Any] = self.pool.submit(int)
         self.num_samples = self.num_waiting = self.num_errors = 0
 
     def add(self, batch: InputBatch, outputs: Any) -> None:
@@ -108,7 +111,9 @@ class Predictions:
         errors = {
             n + place: why for n, batch in zip(starts, batches, strict=False) for place, why in batch.errors.items()
         }
-        self.file.write(np.concatenate([batch.sources for batch in batches]), self.columns(torch.cat(outputs)), errors)
+        self.writing.result()  # raises what the thread may have raised
+        sources = np.concatenate([batch.sources for batch in batches])
+        self.writing = self.pool.submit(self.file.write, sources, self.columns(torch.cat(outputs)), errors)
         self.waiting, self.num_waiting = [], 0
 
     def columns(self, outputs: Tensor) -> dict[str, np.ndarray]:
@@ -134,4 +139,6 @@ class Predictions:
             )
         if self.waiting:
             self.write()
+        self.writing.result()
+        self.pool.shutdown()
         self.file.close()

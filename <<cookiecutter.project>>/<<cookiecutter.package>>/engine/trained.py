@@ -30,7 +30,7 @@ class Trained:
         self.path, self.checkpoint = path, checkpoints.read(path, "Name another checkpoint")
         self.hparams = dict(self.checkpoint.get("hyper_parameters", {}))
         states = (part for part in self.checkpoint.values() if isinstance(part, dict))
-        self.data_state: dict[str, Any] = next((part for part in states if "eval_batch_size" in part), {})
+        self.data_state: dict[str, Any] = next((part for part in states if {"inputs", "class_names"} & part.keys()), {})
         names = self.data_state.get("class_names") or self.hparams.get("class_names")
         self.class_names = [*map(str, names or range(self.hparams.get("num_classes") or 0))]  # empty in regression
         for key, block in blocks(self.hparams, ""):
