@@ -124,7 +124,7 @@ def test_the_readmes_recipes_work(tmp_path, run_scripts):
     assert written.returncode == 0, written.stderr
     commands = [
         shlex.split(line.removeprefix("python "), comments=True)
-        for line in re.findall(r"^python (?:train|evaluate|doctor).*$", text, re.MULTILINE)
+        for line in re.findall(r"^python (?:train|evaluate|doctor|predict|export).*$", text, re.MULTILINE)
         if "gpu" not in line
     ]
     for command in (["train.py", "trainer=debug"], ["train.py", "experiment=penguin_mass"], ["doctor.py"]):

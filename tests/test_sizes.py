@@ -42,7 +42,8 @@ def test_the_guard_leans_on_public_names(projects):
 
 def test_a_script_is_read_at_a_glance(projects):
     scripts = list(projects["both"].glob("*.py"))
-    assert {path.name for path in scripts} >= {"train.py", "evaluate.py", "doctor.py", "report.py"}
+    names = {"train.py", "evaluate.py", "predict.py", "export.py", "doctor.py", "report.py"}
+    assert {path.name for path in scripts} >= names
     assert [path for path in scripts if len(path.read_text().splitlines()) >= SCRIPTS] == []
 
 

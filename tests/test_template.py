@@ -26,11 +26,12 @@ LICENSES = {
 DEPENDENCIES = {"hydra-core", "jinja2", "lightning", "numpy", "pygal", "torch", "torchmetrics"}
 OF_IMAGES = {"images": {"pillow", "torchvision"}, "pretrained": {"timm"}}
 TABLES = {"pandas", "pyarrow"}
-EXTRAS = {"images": OF_IMAGES, "table": {}, "both": OF_IMAGES | {"table": TABLES}}
+EXPORT = {"export": {"onnx", "onnxruntime", "onnxscript"}}
+EXTRAS = {"images": OF_IMAGES | EXPORT, "table": EXPORT, "both": OF_IMAGES | EXPORT | {"table": TABLES}}
 
 # Words that say what an answer leaves out; `categories` and the like are in generic code.
 LEFT_OUT = {
-    "images": r"tabular|penguin|pandas|pyarrow|parquet|data=table|data\.tables|data/tables|tiny_table|\btable\.csv",
+    "images": r"tabular|penguin|data=table|data\.tables|data/tables|tiny_table|\btable\.csv",
     "table": r"data=digits|handwritten|images\.digits|\bcnn\b|resnet|mnist|cifar|\btorchvision|\btimm\b|pillow|image_folder|"
     r"data\.images|data/images|data_files|model=mlp|mlp_sgd|models\.mlp|augment\.|tiny_(image|official)",
     "both": r"\Z\A",

@@ -210,7 +210,8 @@ def test_what_a_new_image_needs_is_in_a_checkpoint(root):
     torch.save(data.state_dict(), file)
     file.seek(0)
     state = {"class_names": ["cat", "dog"], "input_shape": [3, 8, 8], "mean": [0.5] * 3, "std": [0.5] * 3}
-    assert torch.load(file, weights_only=True) == state
+    inputs = {"_target_": "my_project.data.images.image_inputs.ImageInputs", "white": 255, "white_value": None}
+    assert torch.load(file, weights_only=True) == state | {"inputs": inputs, "eval_batch_size": 4}
 
 
 def test_a_class_that_evaluation_lacks_is_named(tmp_path, capsys):

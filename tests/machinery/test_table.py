@@ -16,7 +16,6 @@ pd = pytest.importorskip("pandas")
 pa = pytest.importorskip("pyarrow")
 
 from lightning import Trainer
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from my_project.data.tables.table import Table
 from my_project.data.tables.written_numbers import parse
 from my_project.engine.build import build, build_model
@@ -273,11 +272,10 @@ def test_a_checkpoint_predicts_rows_as_it_was_trained_whatever_the_file_holds_by
     assert numbers_of(later)["train"][:, 0].mean() > 1
 
 
-def test_without_a_file_to_predict_the_data_can_be_printed_but_not_predicted(table):
+def test_without_a_file_to_predict_the_data_can_be_printed_and_the_test_split_is_predicted(table):
     data = table(rows())
     assert "Train dataloader: size=210" in str(data)
-    with pytest.raises(MisconfigurationException, match=r"data\.predict_path must be the path of a file"):
-        data.predict_dataloader()
+    assert sum(len(batch[0]) for batch in data.predict_dataloader()) == len(data.splits["test"])
 
 
 def test_the_embeddings_of_a_model_learn_what_only_the_categories_tell(compose_config, tmp_path):

@@ -53,8 +53,12 @@ class TensorData(LightningDataModule):
         self.split_sha256 = sha256 or split_sha256(self.splits)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps of the data: which output of a classifier is which class."""
-        return {"class_names": list(self.class_names)} if hasattr(self, "class_names") else {}
+        """Return what a checkpoint keeps of the data: which output of a classifier is which class, and how it is evaluated.
+
+        With a block `inputs`, of a class of data/inputs.py, the checkpoint alone predicts and is exported.
+        """
+        names = {"class_names": list(self.class_names)} if hasattr(self, "class_names") else {}
+        return names | {"eval_batch_size": self.eval_batch_size}
 
     def train_dataloader(self) -> DataLoader:
         return self.loader("train", shuffle=True)
@@ -63,6 +67,10 @@ class TensorData(LightningDataModule):
         return self.loader("val", shuffle=False)
 
     def test_dataloader(self) -> DataLoader:
+        return self.loader("test", shuffle=False)
+
+    def predict_dataloader(self) -> DataLoader:
+        """Serve the test split for `trainer.predict`; its targets are left out by the models."""
         return self.loader("test", shuffle=False)
 
     def loader(self, split: str, *, shuffle: bool) -> TensorLoader:

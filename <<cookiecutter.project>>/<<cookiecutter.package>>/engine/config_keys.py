@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
+from glob import glob
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,11 +20,14 @@ VALUES |= {"checkpoint": str | None, "optimizer_state": bool, "threads": int | N
 VALUES |= {"overwrite": bool, "intended": list, "mode": Literal["auto", "min", "max"], "split": Literal["test", "val"]}
 VALUES |= {"checks": Literal["error", "warn", "skip"], "matmul_precision": Literal["highest", "high", "medium"]}
 VALUES |= {"filter": str | None, "sort": str | None, "lines": int}  # of report.yaml
+VALUES |= {"input": str | list | None, "output": str | None, "top": int | None, "batch_size": int | None}
+VALUES |= {"calibrate": bool, "format": Literal["onnx", "pt2"], "tolerance": float}
 
 REQUIRED = ("data", "model", "trainer")
 BLOCKS = (*REQUIRED, "loss", "optimizer", "scheduler")  # a `_target_` and its arguments
 MAPS = ("callbacks", "logger", "metrics")  # of blocks, by names of your choice
 FILES = ("path", "test_path", "predict_path")  # of data
+ENDINGS = (".csv", ".parquet", ".jsonl")  # of predictions
 FRACTIONS = ("val_fraction", "test_fraction")  # of data
 
 
@@ -85,11 +89,35 @@ def check_files(plain: dict[str, Any]) -> None:
     for key, path in paths.items():
         if isinstance(path, str) and not Path(path).exists():
             raise ConfigError(f"{key}={path} does not exist (relative to {Path.cwd()})")
+    if "input" in plain:
+        check_prediction(plain)
+        if plain["run"] is None and checkpoint not in ("best", "last"):
+            if not Path(str(checkpoint)).is_file():
+                raise ConfigError(
+                    f"run is null, and there is no file checkpoint={checkpoint} (relative to {Path.cwd()})"
+                )
+            return
     is_of_all = "runs_dir" in plain and not plain.get("run")
     if "run" in plain and not is_of_all and not Path(plain["run"] or "", "config.yaml").is_file():
         raise ConfigError(
             f"run must be the folder of a run, as run=runs/baseline, got {plain['run']}: it has no config.yaml"
         )
+
+
+def check_prediction(plain: dict[str, Any]) -> None:
+    """Raise ConfigError for a value of predict.yaml that cannot be right."""
+    given, output = plain["input"], plain["output"]
+    if given is None or (isinstance(given, str) and not Path(given).exists() and not glob(given, recursive=True)):
+        raise ConfigError(f"input must be a file, a folder, a glob or a list, got {given} (relative to {Path.cwd()})")
+    if output is not None and Path(output).suffix not in ENDINGS:
+        raise ConfigError(f"output must end in {', '.join(ENDINGS)}, got {output}")
+    for key in ("top", "batch_size"):
+        if plain[key] is not None and plain[key] < 1:
+            raise ConfigError(f"{key} must be at least 1, or null, got {plain[key]}")
+    if plain["trainer"].get("devices", 1) != 1:
+        raise ConfigError(f"trainer.devices must be 1 to predict, got {plain['trainer']['devices']}")
+    if plain["calibrate"] and plain["run"] is None:
+        raise ConfigError("calibrate=true needs run=, the folder of the run: its validation split is used")
 
 
 def at_home(node: Any) -> Any:

@@ -7,8 +7,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from <<cookiecutter.package>>.data.images.normalize import Normalize
 from <<cookiecutter.package>>.data.tensor_data import TensorData
 from <<cookiecutter.package>>.engine.errors import ConfigError
+from <<cookiecutter.package>>.engine.loader import take
+from <<cookiecutter.package>>.engine.targets import PACKAGE
 
 Augmentation = Callable[[Tensor], Tensor]  # images (B, C, H, W), uint8 or float32 from 0 to white, to the like
 
@@ -26,6 +29,7 @@ class ImageData(TensorData):
 
     white = 255  # the value of a white pixel
     input_shape: tuple[int, int, int]  # (C, H, W)
+    reading: Mapping[str, Any] = {}  # what else ImageInputs has to know to read a file as this data set does
 
     def __init__(
         self,
@@ -39,10 +43,7 @@ class ImageData(TensorData):
         super().__init__(splits, **loading)
         check_statistics(self.input_shape[0], self.white, mean=mean, std=std)
         self.mean, self.std = list(map(float, mean)), list(map(float, std))
-        # Of the size of an image: to spread a number over a channel costs a multiple of the rest.
-        full_size = torch.ones(1, *self.input_shape).contiguous(memory_format=torch.channels_last)
-        self.scale = full_size / (self.white * torch.tensor(std).view(-1, 1, 1))
-        self.shift = full_size * -(torch.tensor(mean) / torch.tensor(std)).view(-1, 1, 1)
+        self.normalize = Normalize(self.input_shape, mean=mean, std=std, white=self.white)
         self.augment = [change for change in (augment or {}).values() if change]
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
@@ -54,15 +55,15 @@ class ImageData(TensorData):
         return (self.trainer.precision_plugin.convert_input(images) if self.trainer else images), labels
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps, so that a new image can be given to the model and its output be named."""
-        return super().state_dict() | {"input_shape": list(self.input_shape), "mean": self.mean, "std": self.std}
+        """Return what a checkpoint keeps, so that an image file can be given to the model and its output be named."""
+        kept = {"input_shape": list(self.input_shape), "mean": self.mean, "std": self.std}
+        inputs = {"_target_": f"{PACKAGE}.data.images.image_inputs.ImageInputs", "white": self.white, **self.reading}
+        return super().state_dict() | kept | {"inputs": inputs}
 
-    def normalize(self, images: Tensor) -> Tensor:
-        """Map images (B, C, H, W), uint8, to float32 with a mean of about 0 and a standard deviation of about 1."""
-        if self.scale.device != images.device:
-            self.scale, self.shift = self.scale.to(images.device), self.shift.to(images.device)
-        images = images.to(torch.float32, copy=True)
-        return torch.addcmul(self.shift, images, self.scale, out=images)
+    def raw_samples(self, split: str, most: int) -> tuple[Tensor, ...]:
+        """Return the first images of a split, (B, C, H, W), uint8 from 0 to 255, as files hold them."""
+        images, _ = take(self.splits[split], torch.arange(min(most, len(self.splits[split]))))  # type: ignore[arg-type]
+        return ((images * (255 / self.white)).round().to(torch.uint8),)
 
 
 def check_statistics(channels: int, white: float, **statistics: Any) -> None:

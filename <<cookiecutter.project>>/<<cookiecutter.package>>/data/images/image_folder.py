@@ -90,6 +90,7 @@ class ImageFolder(ImageData):
             dataset = CachedImages(store.pixels_path, store.shape, targets)
         else:
             dataset = DecodedImages(folder, [file.path for file in files], targets, store.read)
+        self.reading = {"white_value": white_value}
         self.images, self.is_held, self.input_shape = dataset, cache, (channels, size, size)
         self.num_classes, self.class_names = len(class_names), tuple(class_names)
         super().__init__(

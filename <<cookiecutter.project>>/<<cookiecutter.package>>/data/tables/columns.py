@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
@@ -39,25 +39,52 @@ class Columns:
         Raises:
             ConfigError: a column is missing, or does not hold what it held in training; `where` says of which rows.
         """
+        values, codes = self.read(frame, where)
+        return Standardize(self)(values), codes
+
+    def read(self, frame: pd.DataFrame, where: str) -> tuple[Tensor, Tensor]:
+        """Return the numbers (N, C), float64, of the numeric columns, NaN where they are missing, and the codes (N, K)."""
         columns = {str(name): column for name, column in frame.items()}
-        for name in [*self.numeric, *self.categorical]:
-            if name not in columns:
-                raise ConfigError(f"{where}: column {name!r} is missing{did_you_mean(name, columns)}")
-        inputs, codes = [], []
-        for name, (mean, std, some_missing, low, high) in self.numeric.items():
-            values = without_odd(numbers(columns[name], where), low, high, columns[name], where)
-            missing = np.isnan(values)
-            if missing.all():
+        self.check_names(columns, where)
+        values, codes = [], []
+        for name, (mean, _, _, low, high) in self.numeric.items():
+            values.append(without_odd(numbers(columns[name], where), low, high, columns[name], where))
+            if len(frame) and np.isnan(values[-1]).all():
                 say(f"{where}, column {name!r} is empty: its mean in training, {mean:.6g}, stands for it")
-            inputs.append(np.where(missing, 0, (values - mean) / std).astype(np.float32))
-            if some_missing:
-                inputs.append(missing.astype(np.float32))
         for name, known in self.categorical.items():
             texts = categories(columns[name])
             if len(new := unseen(texts, known)):
                 say(f"{where}, column {name!r}: {new.sum()} with a text not seen in training, code 0: {counted(new)}")
             codes.append(texts.set_categories(known).codes + 1)
-        return rows_of(inputs, len(frame), torch.float32), rows_of(codes, len(frame), torch.int64)
+        return rows_of(values, len(frame), torch.float64), rows_of(codes, len(frame), torch.int64)
+
+    def check_names(self, names: Collection[str], where: str) -> None:
+        """Raise ConfigError for the first column that is not among some names."""
+        for name in [*self.numeric, *self.categorical]:
+            if name not in names:
+                raise ConfigError(f"{where}: column {name!r} is missing{did_you_mean(name, names)}")
+
+
+class Standardize(nn.Module):
+    """Map the numbers (N, C), float64, of the numeric columns to those (N, F), float32, that a model takes."""
+
+    mean: Tensor
+    std: Tensor
+    places: Tensor
+
+    def __init__(self, columns: Columns) -> None:
+        super().__init__()
+        facts = [*columns.numeric.values()]
+        self.register_buffer("mean", torch.tensor([mean for mean, *_ in facts], dtype=torch.float64))
+        self.register_buffer("std", torch.tensor([std for _, std, *_ in facts], dtype=torch.float64))
+        # Of the numbers and whether each is missing, (N, 2 * C): each number, and its flag where some were missing.
+        places = [place for n, fact in enumerate(facts) for place in (n, len(facts) + n)[: 1 + fact[2]]]
+        self.register_buffer("places", torch.tensor(places, dtype=torch.int64))
+
+    def forward(self, values: Tensor) -> Tensor:
+        missing = values.isnan()
+        numbers = torch.where(missing, 0.0, (values - self.mean) / self.std)
+        return torch.cat([numbers.float(), missing.float()], dim=1).index_select(1, self.places)
 
     def decode(self, numbers: Tensor, codes: Tensor) -> list[dict[str, Any]]:
         """Return rows as `encode` got them, by the name of the column; None is missing, or a text not seen in training."""

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -14,7 +13,7 @@ from <<cookiecutter.package>>.data.tensor_data import TensorData
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.loader import TensorLoader
-from <<cookiecutter.package>>.engine.targets import did_you_mean
+from <<cookiecutter.package>>.engine.targets import PACKAGE, did_you_mean
 
 try:
     import pandas as pd
@@ -114,11 +113,8 @@ class Table(TensorData):
         super().__init__(self.encode(frame), **loading)
 
     def read(self, key: str, categorical: Sequence[str]) -> pd.DataFrame:
-        path = self.paths[key]
-        if path is None:  # no ConfigError: Lightning asks for every loader to print a DataModule
-            raise MisconfigurationException(f"data.{key} must be the path of a file, got null")
         labels = self.target if self.task == "classification" else None
-        frame = read_table(f"data.{key}", path, text=categorical, labels=labels, **self.format)
+        frame = read_table(f"data.{key}", str(self.paths[key]), text=categorical, labels=labels, **self.format)
         if key == "predict_path":
             return frame
         check_names(frame, [self.target], f"data.{key}, data.target")
@@ -153,19 +149,28 @@ class Table(TensorData):
         return encode_target(dict(frame.items())[self.target], getattr(self, "class_names", None), where)
 
     def predict_dataloader(self) -> DataLoader:
-        """Serve the rows of `predict_path` in their order: numbers (B, F) and codes (B, K), without targets."""
+        """Serve the rows of `predict_path` in their order, (B, F) and (B, K); without it the test split, with its targets."""
+        if self.paths["predict_path"] is None:
+            return super().predict_dataloader()
         frame = self.read("predict_path", [*self.columns.categorical])
         rows = TensorDataset(*self.columns.encode(frame, "data.predict_path"))
         return TensorLoader(rows, shuffle=False, **self.loading)
 
     def state_dict(self) -> dict[str, Any]:
-        return asdict(self.columns) | {"class_names": list(getattr(self, "class_names", ()))}
+        inputs = {"_target_": f"{PACKAGE}.data.tables.row_inputs.RowInputs"} | self.format
+        return super().state_dict() | asdict(self.columns) | {"inputs": inputs}
+
+    def raw_samples(self, split: str, most: int) -> tuple[Tensor, ...]:
+        """Return the first rows of train or val as the file holds them: see Columns.read."""
+        frame = self.read("path", [*self.columns.categorical]).iloc[self.rows[split][:most]]
+        return self.columns.read(frame, f"{split} rows of data.path")
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Encode the rows as they were for the model of a checkpoint, in case the file has changed since."""
-        if state_dict == self.state_dict():
+        columns = Columns(state_dict["numeric"], state_dict["categorical"])
+        if columns == self.columns and state_dict.get("class_names") == self.state_dict().get("class_names"):
             return
-        self.columns = Columns(state_dict["numeric"], state_dict["categorical"])
+        self.columns = columns
         if self.task == "classification":
             self.class_names = tuple(state_dict["class_names"])
         self.splits = self.encode(self.read("path", [*self.columns.categorical]))

@@ -74,6 +74,10 @@ class BestAndLast(StepCallback, Checkpoint):
             self.best_epoch, self.best_step = trainer.current_epoch + (not epoch_ended), trainer.global_step
         return better
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Name the class of the model: with it the checkpoint alone is enough."""
+        checkpoint["model_target"] = f"{type(pl_module).__module__}.{type(pl_module).__qualname__}"
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.monitor and self.monitor not in trainer.callback_metrics:
             names = ", ".join(trainer.callback_metrics) or "none"
