@@ -12,7 +12,17 @@ from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.targets import did_you_mean
 
-from .column_values import categories, counted, is_numeric, is_odd, numbers, say_alike, unseen, usual_range, without_odd
+from .column_values import (
+    categories,
+    codes_of,
+    counted,
+    is_numeric,
+    is_odd,
+    numbers,
+    say_alike,
+    usual_range,
+    without_odd,
+)
 
 
 @dataclass
@@ -52,10 +62,10 @@ class Columns:
             if some_missing:
                 inputs.append(missing.astype(np.float32))
         for name, known in self.categorical.items():
-            texts = categories(columns[name])
-            if len(new := unseen(texts, known)):
+            found, new = codes_of(categories(columns[name]), known)
+            if len(new):
                 say(f"{where}, column {name!r}: {new.sum()} with a text not seen in training, code 0: {counted(new)}")
-            codes.append(texts.set_categories(known).codes + 1)
+            codes.append(found.astype(np.int64) + 1)
         return rows_of(inputs, len(frame), torch.float32), rows_of(codes, len(frame), torch.int64)
 
 

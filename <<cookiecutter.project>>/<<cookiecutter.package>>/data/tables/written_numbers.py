@@ -22,9 +22,12 @@ def parse(text: str, decimal: str) -> tuple[float, str] | None:
 
 def parse_all(texts: Sequence[str], decimal: str) -> list[float] | None:
     """Return the numbers of the texts, None unless all are numbers and of one currency."""
-    found = [parse(text, decimal) for text in texts]
-    currencies = {currency for _, currency in filter(None, found)} - {""}
-    return [number for number, _ in filter(None, found)] if all(found) and len(currencies) < 2 else None
+    found = []
+    for text in texts:
+        if not (number := parse(text, decimal)):
+            return None
+        found.append(number)
+    return [number for number, _ in found] if len({currency for _, currency in found} - {""}) < 2 else None
 
 
 def how_to_read(texts: Sequence[str]) -> str:
