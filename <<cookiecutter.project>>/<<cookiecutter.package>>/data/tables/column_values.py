@@ -97,12 +97,12 @@ def named_rows(index: pd.Index) -> str:
 
 
 def categories(column: pd.Series) -> pd.Categorical:
-    """Return the texts (N,) of a column, with those that occur in order.
+    """Return the texts (N,) of a column, with those that occur in order; for some of its rows, those of all.
 
     1, 1.0 and "1" are one text: a column of integers becomes one of floats when a value is missing.
     """
     if getattr(column.dtype, "ordered", False):  # made here before
-        return column.array.remove_unused_categories()
+        return column.array
     codes, values = pd.factorize(column)
     texts = [re.sub(r"^([+-]?\d+)\.0+$", r"\1", str(value).strip()) for value in values]
     found = {text: as_number(text) for text in texts if text}

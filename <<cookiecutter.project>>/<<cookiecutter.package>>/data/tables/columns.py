@@ -79,7 +79,7 @@ def learn_columns(frame: pd.DataFrame, categorical: Collection[str], outliers: s
     columns, constant = Columns({}, {}), []
     for name, column in ((str(name), column) for name, column in frame.items()):
         if name in categorical or not is_numeric(column, where):
-            texts = categories(column)
+            texts = categories(column).remove_unused_categories()
             if len(texts.categories) + texts.isna().any() > 1:
                 columns.categorical[name] = [*texts.categories]
                 say_alike(column, f"{where}, column {name!r}")
