@@ -33,7 +33,4 @@ def split_rows(
         found = f"too few different rows for {len(fractions) + 1} splits: {counted(pd.Series(counts, [*class_names]).iloc[few])}"
         raise ConfigError(f"data.target: {found}. Add rows, or join a class with another")
     drawn = draw(labels[first], fractions, seed)
-    split_of = np.empty(len(first), dtype=np.int8)
-    for number, groups in enumerate(drawn.values()):
-        split_of[groups] = number
-    return {split: np.flatnonzero(split_of[group] == number) for number, split in enumerate(drawn)}
+    return {split: np.flatnonzero(np.isin(group, groups)) for split, groups in drawn.items()}
