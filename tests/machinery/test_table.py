@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import sys
 import zipfile
 from typing import Any
@@ -132,6 +133,7 @@ def test_columns_without_a_difference_are_left_out_and_those_that_count_rows_are
         ("a;b;class\n1;2;x\n", r"one column with data.separator=','.*Try 'data.separator=\";\"'"),
         ("a,b,class\n1,2,x\n1,2\n", "line 3: 2 values, but the first line names 3 columns"),
         ("a,b,class\n1,2,x,y\n1,2,x,y\n", "line 2: 4 values"),
+        ('a,b,class\n1, "2,x"\n3, "4,y"\n', "line 2: 2 values"),
         ('a,b,class\n1,"2,x\n1,2,x\n', "each value with a separator, quote or line break in quotes"),
         ("a,a,class\n1,2,x\n", "two columns of the same name: a"),
         ("a,b,class\n1,é,x\n".encode("cp1252"), "is not UTF-8 .byte 0xe9.*CP1252"),
@@ -142,6 +144,14 @@ def test_columns_without_a_difference_are_left_out_and_those_that_count_rows_are
 def test_a_file_that_is_no_such_table_is_refused(table, content, message):
     with pytest.raises(ConfigError, match=message):
         table(content)
+
+
+def test_a_large_file_is_said_before_it_is_read(table, monkeypatch, capsys):
+    table(rows())
+    assert "reading" not in capsys.readouterr().out
+    monkeypatch.setattr("my_project.data.tables.table_file.LARGE", 1000)
+    table(rows())
+    assert re.search(r"reading data\.path=.*table\.csv, 0\.0 GB", capsys.readouterr().out)
 
 
 def test_half_a_parquet_file_is_refused(table, tmp_path):

@@ -25,21 +25,25 @@ def draw(labels: Any, fractions: Mapping[str, float], seed: int) -> dict[str, np
     """
     if seed < 0:
         raise ConfigError(f"data.split_seed must be at least 0, got {seed}")
-    classes, labels, counts = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
+    labels = np.asarray(labels)
+    if labels.dtype.kind == "i":  # one or two bytes are sorted in linear time
+        labels = labels.astype(np.min_scalar_type(-1 - int(np.abs(labels).max(initial=0))))
+    classes, labels, counts = np.unique(labels, return_inverse=True, return_counts=True)
     num_splits = len(fractions) + 1
     if len(counts) and counts.min() < num_splits:
         raise ConfigError(f"class {classes[counts.argmin()]} has {counts.min()} samples for {num_splits} splits")
+    labels = labels.astype(np.min_scalar_type(len(classes)))
     order = np.random.default_rng(seed).permutation(len(labels))
-    rank = np.empty(len(labels), dtype=np.int64)  # of a sample within its class
-    by_class = order[np.argsort(labels[order], kind="stable")]
-    rank[by_class] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
-    splits, used = {}, np.zeros_like(counts)
-    for number, (name, fraction) in enumerate(fractions.items(), start=1):
-        most = counts - used - (num_splits - number)  # leaves a sample for each split that follows, and for train
-        end = used + np.clip(np.round(fraction * counts).astype(np.int64), 1, most)
-        splits[name] = np.flatnonzero((rank >= used[labels]) & (rank < end[labels]))
-        used = end
-    return {"train": np.flatnonzero(rank >= used[labels]), **splits}
+    order = order[np.argsort(labels[order], kind="stable")]  # class by class
+    sizes = np.zeros((len(classes), num_splits), dtype=np.int64)  # of each class: of each split, and last of train
+    for number, fraction in enumerate(fractions.values()):
+        most = counts - sizes.sum(axis=1) - (num_splits - number - 1)  # a sample for each split that follows
+        sizes[:, number] = np.clip(np.round(fraction * counts), 1, most)
+    sizes[:, -1] = counts - sizes.sum(axis=1)
+    split_of = np.empty(len(labels), dtype=np.int8)
+    split_of[order] = np.repeat(np.tile(np.arange(num_splits, dtype=np.int8), len(classes)), sizes.ravel())
+    numbers = {"train": num_splits - 1} | {name: number for number, name in enumerate(fractions)}
+    return {name: np.flatnonzero(split_of == number) for name, number in numbers.items()}
 
 
 def split_sha256(splits: Mapping[str, Dataset[Any]]) -> str:

@@ -18,18 +18,26 @@ MANY = 20  # different texts: fewer are categories, whatever they look like
 SAMPLE = 10_000  # rows that are looked at first
 
 
-def check_columns(frame: pd.DataFrame, categorical: Collection[str], where: str) -> None:
-    """Raise ConfigError for a column that holds neither numbers nor categories, unless `categorical` names it."""
-    for name, column in frame.drop(columns=[*categorical], errors="ignore").items():
-        if not is_numeric(column, where):
-            check_texts(column, where)
+def check_columns(frame: pd.DataFrame, categorical: Collection[str], where: str) -> dict[str, pd.Series]:
+    """Return the columns by their names, texts as `categories`.
+
+    Raises:
+        ConfigError: one holds neither numbers nor categories, and `categorical` does not name it.
+    """
+    columns = {str(name): column for name, column in frame.items()}
+    for name, column in columns.items():
+        if name in categorical or not is_numeric(column, where):
+            columns[name] = pd.Series(categories(column), column.index, name=name)
+            if name not in categorical:
+                check_texts(columns[name], where)
         elif numbers_the_rows(numbers(column, where)):
             say(f"{where}, column {name!r} numbers the rows: unless that means something, 'data.drop=[\"{name}\"]'")
+    return columns
 
 
 def numbers_the_rows(values: np.ndarray) -> bool:
     """Say whether whole numbers only rise, or only fall, from row to row, or are all from a first to a last one."""
-    if len(values) <= MANY or (np.floor(values) != values).any():
+    if len(values) <= MANY or any((np.floor(part) != part).any() for part in (values[:MANY], values)):
         return False
     steps, span = np.diff(values), np.ptp(values) + 1
     return bool((steps > 0).all() or (steps < 0).all() or span == len(values) == len(np.unique(values)))
@@ -45,10 +53,9 @@ def without_index(frame: pd.DataFrame, named: Collection[str], where: str) -> pd
 
 
 def check_texts(column: pd.Series, where: str) -> None:
-    """Raise ConfigError for texts that are dates, numbers, or hardly ever the same."""
+    """Raise ConfigError for texts, as categories, that are dates, numbers, or hardly ever the same."""
     name = column.name
-    values = categories(column)
-    texts, present = [*values.categories], values.notna().sum()
+    texts, present = [*column.cat.categories], column.notna().sum()
     rest = [text for text in texts if as_number(text) is None]
     shown = ", ".join(map(repr, texts[:NAMED]))
     if texts and all(map(DATE.fullmatch, texts)):

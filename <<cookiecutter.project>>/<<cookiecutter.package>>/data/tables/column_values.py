@@ -46,7 +46,7 @@ def numbers(column: pd.Series, where: str) -> np.ndarray:
         column = column.astype(object)
     values = pd.Series(pd.to_numeric(column, errors="coerce")).to_numpy(dtype=np.float64, na_value=np.nan)
     found = f"{where}, column {column.name!r}"
-    if len(other := column[np.isnan(values) & column.notna().to_numpy()]):
+    if column.dtype != np.float64 and len(other := column[np.isnan(values) & column.notna().to_numpy()]):
         texts = [*map(str, other.unique())]
         shown = f"{', '.join(map(repr, texts[:NAMED]))} ({named_rows(other.index)})"
         raise ConfigError(f"{found} holds {len(other)} values that are no numbers: {shown}. {how_to_read(texts)}")
@@ -97,26 +97,31 @@ def named_rows(index: pd.Index) -> str:
 
 
 def categories(column: pd.Series) -> pd.Categorical:
-    """Return the texts (N,) of a column, with those that occur in order.
+    """Return the texts (N,) of a column, with those that occur in order; for some of its rows, those of all.
 
     1, 1.0 and "1" are one text: a column of integers becomes one of floats when a value is missing.
     """
+    if getattr(column.dtype, "ordered", False):  # made here before
+        return column.array
     codes, values = pd.factorize(column)
     texts = [re.sub(r"^([+-]?\d+)\.0+$", r"\1", str(value).strip()) for value in values]
-    ordered = sorted(set(texts) - {""}, key=lambda text: (as_number(text) is None, as_number(text) or 0.0, text))
-    return pd.Categorical([text or None for text in texts], categories=ordered).take(codes, allow_fill=True)
+    found = {text: as_number(text) for text in texts if text}
+    ordered = sorted(found, key=lambda text: (found[text] is None, found[text] or 0.0, text))
+    return pd.Categorical([text or None for text in texts], ordered, ordered=True).take(codes, allow_fill=True)
 
 
-def unseen(texts: pd.Categorical, known: Sequence[str]) -> pd.Series:
-    """Return how often each text occurs that is not known."""
-    return texts.value_counts().drop([*known], errors="ignore")
+def codes_of(texts: pd.Categorical, known: Sequence[str]) -> tuple[np.ndarray, pd.Series]:
+    """Return the place (N,) of each text among those known, -1 for none, and how often each one occurs that is not."""
+    codes = texts.set_categories([*known]).codes
+    return codes, texts[(codes < 0) & (texts.codes >= 0)].remove_unused_categories().value_counts()
 
 
 def say_alike(column: pd.Series, where: str) -> None:
     """Say which texts of a column differ only in case, in space or in their Unicode form."""
     texts = pd.Series(column.dropna().unique()).astype(str)
     keys = texts.str.normalize("NFKC").str.casefold().str.replace(r"\s+", "", regex=True)
-    for group in [group for _, group in texts.groupby(keys) if len(group) > 1][:NAMED]:
+    alike = texts[keys.duplicated(keep=False)]
+    for _, group in [*alike.groupby(keys)][:NAMED]:
         say(f"{where}: {' and '.join(map(repr, group))} differ only in case or space; write them alike if they are one")
 
 

@@ -13,7 +13,17 @@ from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.targets import did_you_mean
 
-from .column_values import categories, counted, is_numeric, is_odd, numbers, say_alike, unseen, usual_range, without_odd
+from .column_values import (
+    categories,
+    codes_of,
+    counted,
+    is_numeric,
+    is_odd,
+    numbers,
+    say_alike,
+    usual_range,
+    without_odd,
+)
 
 
 @dataclass
@@ -52,10 +62,10 @@ class Columns:
             if len(frame) and np.isnan(values[-1]).all():
                 say(f"{where}, column {name!r} is empty: its mean in training, {mean:.6g}, stands for it")
         for name, known in self.categorical.items():
-            texts = categories(columns[name])
-            if len(new := unseen(texts, known)):
+            found, new = codes_of(categories(columns[name]), known)
+            if len(new):
                 say(f"{where}, column {name!r}: {new.sum()} with a text not seen in training, code 0: {counted(new)}")
-            codes.append(texts.set_categories(known).codes + 1)
+            codes.append(found.astype(np.int64) + 1)
         return rows_of(values, len(frame), torch.float64), rows_of(codes, len(frame), torch.int64)
 
     def check_names(self, names: Collection[str], where: str) -> None:
@@ -63,6 +73,18 @@ class Columns:
         for name in [*self.numeric, *self.categorical]:
             if name not in names:
                 raise ConfigError(f"{where}: column {name!r} is missing{did_you_mean(name, names)}")
+
+    def decode(self, numbers: Tensor, codes: Tensor) -> list[dict[str, Any]]:
+        """Return rows as `encode` got them, by the name of the column; None is missing, or a text not seen in training."""
+        rows: list[dict[str, Any]] = []
+        for inputs, places in zip(numbers.tolist(), codes.tolist(), strict=True):
+            values, row = iter(inputs), {}
+            for name, (mean, std, some_missing, *_) in self.numeric.items():
+                number = round(mean + std * next(values), 6)
+                row[name] = None if some_missing and next(values) else number
+            texts = zip(self.categorical.items(), places, strict=True)
+            rows.append(row | {name: [None, *known][place] for (name, known), place in texts})
+        return rows
 
 
 class Standardize(nn.Module):
@@ -86,18 +108,6 @@ class Standardize(nn.Module):
         numbers = torch.where(missing, 0.0, (values - self.mean) / self.std)
         return torch.cat([numbers.float(), missing.float()], dim=1).index_select(1, self.places)
 
-    def decode(self, numbers: Tensor, codes: Tensor) -> list[dict[str, Any]]:
-        """Return rows as `encode` got them, by the name of the column; None is missing, or a text not seen in training."""
-        rows: list[dict[str, Any]] = []
-        for inputs, places in zip(numbers.tolist(), codes.tolist(), strict=True):
-            values, row = iter(inputs), {}
-            for name, (mean, std, some_missing, *_) in self.numeric.items():
-                number = round(mean + std * next(values), 6)
-                row[name] = None if some_missing and next(values) else number
-            texts = zip(self.categorical.items(), places, strict=True)
-            rows.append(row | {name: [None, *known][place] for (name, known), place in texts})
-        return rows
-
 
 def rows_of(columns: Sequence[np.ndarray], num_rows: int, dtype: torch.dtype) -> Tensor:
     """Return numbers (N, F), of F columns (N,)."""
@@ -109,7 +119,7 @@ def learn_columns(frame: pd.DataFrame, categorical: Collection[str], outliers: s
     columns, constant = Columns({}, {}), []
     for name, column in ((str(name), column) for name, column in frame.items()):
         if name in categorical or not is_numeric(column, where):
-            texts = categories(column)
+            texts = categories(column).remove_unused_categories()
             if len(texts.categories) + texts.isna().any() > 1:
                 columns.categorical[name] = [*texts.categories]
                 say_alike(column, f"{where}, column {name!r}")

@@ -20,9 +20,12 @@ def split_rows(
     different samples are bound to be equal, as new ones will be, each row is drawn for itself.
     """
     keys = pd.util.hash_pandas_object(frame, index=False).to_numpy()
-    num_values = sum(column.nunique(dropna=False) for _, column in frame.items())
     pairs = (len(frame) * min(*fractions.values(), 1 - sum(fractions.values()))) ** 2
-    if num_values < 0.9 * frame.size and frame.shape[1] * math.log(num_values) < math.log(100 * pairs):
+    for rows in (frame.head(1000), frame):  # the first tell of most tables
+        num_values = sum(column.nunique(dropna=False) for _, column in rows.items())
+        if num_values >= 0.9 * frame.size or frame.shape[1] * math.log(num_values) >= math.log(100 * pairs):
+            break
+    else:
         keys = np.arange(len(frame))
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
     counts = np.bincount(labels[first], minlength=len(class_names))

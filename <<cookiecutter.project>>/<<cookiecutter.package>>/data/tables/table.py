@@ -22,7 +22,7 @@ except ModuleNotFoundError as error:
     raise ConfigError(f"tables need {error.name}: uv sync --all-extras, or pip install pandas pyarrow") from error
 
 from .column_checks import check_columns, check_leaks, without_index
-from .column_values import numbers, usual_range, without_odd
+from .column_values import categories, numbers, usual_range, without_odd
 from .columns import Columns, learn_columns
 from .row_split import split_rows
 from .table_file import read_table
@@ -101,15 +101,20 @@ class Table(TensorData):
             for name in names.intersection(drop):
                 raise ConfigError(f"data.{key} must not hold {name!r}, which is in data.target or data.drop")
         features = without_index(frame.drop(columns=[target, *drop]), categorical, "data.path")
-        check_columns(features, categorical, "data.path")
+        coded = check_columns(features, categorical, "data.path")
+        coded[target] = column = dict(frame.items())[target]
         if task == "classification":
-            self.class_names = classes_of(dict(frame.items())[target], target in categorical)
+            self.class_names = classes_of(column, target in categorical)
+            coded[target] = pd.Series(categories(column), column.index, name=target)
+        frame = pd.DataFrame(coded, copy=False)
         targets = self.targets(frame, "data.path").numpy()
         check_leaks(features, pd.Series(targets, name=target), "data.path")
         class_names = getattr(self, "class_names", ("all",))
         labels = targets if task == "classification" else np.zeros(len(targets), dtype=np.int64)
         self.rows = split_rows(features, labels, class_names, fractions, split_seed)
-        self.columns = learn_columns(features.iloc[self.rows["train"]], categorical, outliers, "data.path")
+        self.columns = learn_columns(
+            frame[features.columns].iloc[self.rows["train"]], categorical, outliers, "data.path"
+        )
         super().__init__(self.encode(frame), **loading)
 
     def read(self, key: str, categorical: Sequence[str]) -> pd.DataFrame:

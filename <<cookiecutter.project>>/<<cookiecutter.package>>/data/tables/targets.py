@@ -10,7 +10,7 @@ from torch import Tensor
 from <<cookiecutter.package>>.engine.console import say
 from <<cookiecutter.package>>.engine.errors import ConfigError
 
-from .column_values import as_number, categories, counted, named_rows, numbers, say_alike, unseen
+from .column_values import as_number, categories, codes_of, counted, named_rows, numbers, say_alike
 from .written_numbers import parse_all
 
 MANY = 20  # different numbers: fewer are classes
@@ -53,11 +53,11 @@ def encode_target(column: pd.Series, class_names: Sequence[str] | None, where: s
         values = numbers(column, f"data.task=regression, {where}").astype(np.float32)
         missing = np.isnan(values)
     else:
-        texts = categories(column)
-        if len(unknown := unseen(texts, class_names)):
+        values, unknown = codes_of(categories(column), class_names)
+        if len(unknown):
             found = f"has classes that training does not know: {counted(unknown)}"
             raise ConfigError(f"{where}: data.target={column.name} {found}. It knows {', '.join(class_names[:20])}")
-        values = texts.set_categories([*class_names]).codes.astype(np.int64)
+        values = values.astype(np.int64)
         missing = values < 0
     if len(rows := column.index[missing]):
         found = f"is missing in {len(rows)} rows ({named_rows(rows)})"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 
 CODES = "USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|BRL|MXN|KRW|TRY|ZAR|UAH|RUB|SGD|HKD"
 CURRENCY = rf"(?:[A-Z]{{0,3}}[$£¥¢฿\u20a0-\u20cf]|{CODES}|kr\.?|zł|Kč|Ft|Rs\.?|Fr\.?)"
@@ -22,9 +23,9 @@ def parse(text: str, decimal: str) -> tuple[float, str] | None:
 
 def parse_all(texts: Sequence[str], decimal: str) -> list[float] | None:
     """Return the numbers of the texts, None unless all are numbers and of one currency."""
-    found = [parse(text, decimal) for text in texts]
-    currencies = {currency for _, currency in filter(None, found)} - {""}
-    return [number for number, _ in filter(None, found)] if all(found) and len(currencies) < 2 else None
+    found = [*takewhile(bool, (parse(text, decimal) for text in texts))]  # most texts end with the first
+    currencies = {currency for _, currency in found} - {""}
+    return [number for number, _ in found] if len(found) == len(texts) and len(currencies) < 2 else None
 
 
 def how_to_read(texts: Sequence[str]) -> str:
