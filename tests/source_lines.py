@@ -99,11 +99,11 @@ def rooms(images: Path, table: Path, both: Path) -> list[Room]:
         reporting = python(package / "engine" / "report", project / "report.py")
         engine = [path for path in python(package / "engine") if path not in [*guarding, *reporting]]
         owned = count(python(package / "data", package / "models"))
-        allowed = 1370 if answer != "both" else listed[3].lines + 750  # what both has beyond images
+        allowed = 1370 if answer != "both" else listed[3].lines + 800  # what both has beyond images
         listed += [
             Room(f"{answer}: checks and doctor", count(guarding), 1500),
             Room(f"{answer}: report", count(reporting), 500),
-            Room(f"{answer}: engine without them", count(engine), 2250),
+            Room(f"{answer}: engine without them", count(engine), 2300),
             Room(f"{answer}: data and models", owned, allowed),
             Room(f"{answer}: tests", count(python(project / "tests")), 1100),
         ]

@@ -71,8 +71,16 @@ def summary_of(project, name):
         (["evaluate.py", "--help"], 0, "Usage: python evaluate.py run=runs/<name>"),
         (["predict.py", "--help"], 0, "Usage: python predict.py run=runs/<name>"),
         (["predict.py", "input=configs"], 1, "run must be the folder of a run, as run=runs/baseline, got None"),
-        (["predict.py", "checkpoint=none.ckpt", "input=configs"], 1, "run is null, and there is no file checkpoint=none.ckpt"),
-        (["predict.py", "run=runs/x", "input=none.png"], 1, "input must be a file, a folder, a glob or a list, got none.png"),
+        (
+            ["predict.py", "checkpoint=none.ckpt", "input=configs"],
+            1,
+            "run is null, and there is no file checkpoint=none.ckpt",
+        ),
+        (
+            ["predict.py", "run=runs/x", "input=none.png"],
+            1,
+            "input must be a file, a folder, a glob or a list, got none.png",
+        ),
         (["predict.py", "run=runs/x"], 1, "input must be a file, a folder, a glob or a list, got None"),
         (["predict.py", "input=configs", "output=x.xls"], 1, "output must end in .csv, .parquet, .jsonl, got x.xls"),
         (["predict.py", "input=configs", "top=0"], 1, "top must be at least 1, or null, got 0"),

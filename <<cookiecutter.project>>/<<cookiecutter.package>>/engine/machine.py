@@ -32,9 +32,8 @@ def set_machine(cfg: DictConfig) -> None:
     set_seed(cfg)
     set_threads(cfg.threads)
     check_accelerator(cfg.trainer.accelerator)
-    if (
-        not torch.cuda.is_available()
-    ):  # else Adam looks for the driver of a GPU in every step: Lightning has set it to 1
+    if not torch.cuda.is_available():
+        # Lightning sets it to 1, and Adam would look for the driver of a GPU in every step.
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
     # How exactly a GPU multiplies float32 matrices: torch itself leaves TF32 off for them, and on for convolutions.
     torch.set_float32_matmul_precision(cfg.matmul_precision)

@@ -102,7 +102,7 @@ def categories(column: pd.Series) -> pd.Categorical:
     1, 1.0 and "1" are one text: a column of integers becomes one of floats when a value is missing.
     """
     if getattr(column.dtype, "ordered", False):  # made here before
-        return column.array
+        return column.array  # type: ignore[return-value]
     codes, values = pd.factorize(column)
     texts = [re.sub(r"^([+-]?\d+)\.0+$", r"\1", str(value).strip()) for value in values]
     found = {text: as_number(text) for text in texts if text}

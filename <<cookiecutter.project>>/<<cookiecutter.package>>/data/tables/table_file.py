@@ -76,7 +76,7 @@ def read_table(
         raise ConfigError(f"{key}={path} has no rows")
     for name in frame.columns.difference([*text, labels]) if formatted else ():
         if pd.api.types.infer_dtype(frame[name], skipna=True) in TEXT:
-            texts = categories(frame[name])
+            texts = categories(frame[name])  # type: ignore[arg-type]
             if found := parse_all([*texts.categories], decimal):
                 frame[name] = np.array([*found, np.nan])[texts.codes]
     return frame

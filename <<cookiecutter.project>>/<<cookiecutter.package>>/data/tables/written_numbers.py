@@ -23,7 +23,8 @@ def parse(text: str, decimal: str) -> tuple[float, str] | None:
 
 def parse_all(texts: Sequence[str], decimal: str) -> list[float] | None:
     """Return the numbers of the texts, None unless all are numbers and of one currency."""
-    found = [*takewhile(bool, (parse(text, decimal) for text in texts))]  # most texts end with the first
+    parsed = takewhile(bool, (parse(text, decimal) for text in texts))  # most texts end with the first
+    found = [number for number in parsed if number]
     currencies = {currency for _, currency in found} - {""}
     return [number for number, _ in found] if len(found) == len(texts) and len(currencies) < 2 else None
 

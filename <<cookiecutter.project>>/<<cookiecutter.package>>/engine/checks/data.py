@@ -16,7 +16,6 @@ from <<cookiecutter.package>>.engine.checks.findings import Finding
 
 LABELS = ("labels", "label", "targets", "target", "y")
 NUM_BATCHES = 6  # of a pass, whose order is compared
-MIX = 0x2545F4914F6CDD1D  # odd, with bits all over: a product depends on each bit below
 MAX_BYTES = 64 * 1024**2  # of inputs in memory: they are hashed within a second
 
 
@@ -108,32 +107,24 @@ def check_splits(loaders: dict[str, Any]) -> Iterator[Finding]:
 
 def check_shared(samples: dict[str, np.ndarray]) -> Iterator[Finding]:
     """No sample is in two splits, by the hash and the row (N, 2) of each one; a few equal ones may be others."""
-    hashes = {split: np.sort(rows[:, 0]) for split, rows in samples.items() if len(rows)}
-    for one, other in combinations(hashes, 2):
-        places = np.searchsorted(hashes[one], hashes[other])
-        if not (hashes[one].take(places, mode="clip") == hashes[other]).any():
-            continue
+    for one, other in combinations(samples, 2):
         shared, at, there = np.intersect1d(samples[one][:, 0], samples[other][:, 0], return_indices=True)
-        pairs = sorted(zip(samples[one][at, 1].tolist(), samples[other][there, 1].tolist(), strict=True))[:3]
-        examples = ", ".join(f"{one} {row} = {other} {same}" for row, same in pairs)
-        first, second = (len(np.unique(hashes[split])) for split in (one, other))
-        by_chance = len(shared) <= max(1, 0.01 * second) or first <= 0.99 * len(samples[one])
-        what = f"{len(shared)} of {second} samples of {other} are in {one} too: {examples}"
-        yield Finding("splits", other, what, "check" if by_chance else None)
+        if len(shared):
+            pairs = sorted(zip(samples[one][at, 1].tolist(), samples[other][there, 1].tolist(), strict=True))[:3]
+            examples = ", ".join(f"{one} {row} = {other} {same}" for row, same in pairs)
+            first, second = (len(np.unique(samples[split][:, 0])) for split in (one, other))
+            by_chance = len(shared) <= max(1, 0.01 * second) or first <= 0.99 * len(samples[one])
+            what = f"{len(shared)} of {second} samples of {other} are in {one} too: {examples}"
+            yield Finding("splits", other, what, "check" if by_chance else None)
 
 
 def row_hashes(held: tuple[Tensor, ...]) -> np.ndarray:
     """Return a hash of the inputs of each sample, all tensors but the last one, the labels; and its row: (N, 2), int64."""
-    found = np.zeros((len(held[0]), 2), dtype=np.int64)
-    found[:, 1] = np.arange(len(found))
-    for x in (x for x in held[:-1] or held if x[0].numel()):
-        for part, rows in zip(x.split(2**12), np.split(found, range(2**12, len(found), 2**12)), strict=True):
-            content = np.ascontiguousarray(part.numpy(force=True)).reshape(len(part), -1).view(np.uint8)
-            words = np.pad(content, ((0, 0), (0, -content.shape[1] % 8))).view(np.int64)
-            for word in words.T:
-                mixed = (rows[:, 0] ^ word) * MIX
-                rows[:, 0] = mixed ^ (mixed >> 29)
-    return found
+    flat = [np.ascontiguousarray(x.numpy(force=True)).reshape(len(x), -1) for x in held[:-1] or held if x[0].numel()]
+    columns = [x.view(f"V{x.shape[1] * x.itemsize}").ravel() for x in flat]
+    parts = (zip(*(x[n : n + 2**16].tolist() for x in columns), strict=True) for n in range(0, len(held[0]), 2**16))
+    hashes = np.fromiter((hash(row) for part in parts for row in part), dtype=np.int64, count=len(held[0]))
+    return np.stack([hashes, np.arange(len(hashes))], axis=1)
 
 
 class Passes:
