@@ -30,7 +30,8 @@ def set_machine(cfg: DictConfig) -> None:
     """
     set_rank(cfg)
     set_seed(cfg)
-    set_threads(cfg.threads)
+    forks = str(cfg.trainer.get("strategy")).endswith(("notebook", "fork"))  # threads that torch has begun end there
+    set_threads(cfg.threads or (1 if forks else None))
     check_accelerator(cfg.trainer.accelerator)
     if not torch.cuda.is_available():
         # Lightning sets it to 1, and Adam would look for the driver of a GPU in every step.
