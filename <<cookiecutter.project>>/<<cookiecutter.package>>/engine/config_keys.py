@@ -14,14 +14,17 @@ from omegaconf.errors import OmegaConfBaseException
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.targets import fits, mismatch
 
-# The keys of the scripts' configs that are one value. Whatever else you write goes under `own`, for ${own.x}.
+# The keys of train.yaml and evaluate.yaml that are one value. Whatever else you write goes under `own`, for ${own.x}.
 VALUES = {"name": str | None, "seed": int | None, "run": str | None, "runs_dir": str, "run_dir": str, "test": bool}
 VALUES |= {"checkpoint": str | None, "optimizer_state": bool, "threads": int | None, "monitor": str | None}
 VALUES |= {"overwrite": bool, "intended": list, "mode": Literal["auto", "min", "max"], "split": Literal["test", "val"]}
 VALUES |= {"checks": Literal["error", "warn", "skip"], "matmul_precision": Literal["highest", "high", "medium"]}
-VALUES |= {"filter": str | None, "sort": str | None, "lines": int}  # of report.yaml
-VALUES |= {"input": str | list | None, "output": str | None, "top": int | None, "batch_size": int | None}
-VALUES |= {"calibrate": bool, "format": Literal["onnx", "pt2"], "tolerance": float}
+
+# Those of predict.yaml, export.yaml and report.yaml: a config that has all of one is that script's.
+PREDICTION = {"input": str | list | None, "output": str | None, "top": int | None, "batch_size": int | None}
+PREDICTION |= {"calibrate": bool}
+EXPORT = {"format": Literal["onnx", "pt2"], "output": str | None, "tolerance": float}
+REPORT = {"filter": str | None, "sort": str | None, "lines": int}
 
 REQUIRED = ("data", "model", "trainer")
 BLOCKS = (*REQUIRED, "loss", "optimizer", "scheduler")  # a `_target_` and its arguments
@@ -41,11 +44,14 @@ def check_config(cfg: DictConfig) -> None:
         plain: Any = OmegaConf.to_container(cfg, resolve=True)
     except OmegaConfBaseException as error:  # an interpolation to nowhere, a value that is still ???
         raise ConfigError(f"{error.full_key}: {str(error.msg).partition(chr(10))[0]}") from error
+    values = dict(VALUES)
+    for keys in (PREDICTION, EXPORT, REPORT):
+        values |= keys if keys.keys() <= plain.keys() else {}
     for key, value in plain.items():
-        if key not in {*VALUES, *BLOCKS, *MAPS, "own"}:
+        if key not in {*values, *BLOCKS, *MAPS, "own"}:
             raise ConfigError(f"{no_key(key, plain)}\nA value of your own belongs under `own`, as +own.{key}=...")
-        if key in VALUES and (not fits(value, VALUES[key]) or value == ""):
-            raise ConfigError(mismatch(key, value, VALUES[key]))
+        if key in values and (not fits(value, values[key]) or value == ""):
+            raise ConfigError(mismatch(key, value, values[key]))
     for key in (*BLOCKS, *MAPS):
         check_map(key, plain.get(key), plain, of_blocks=key in MAPS)
     if twice := [key for key in ("callbacks", "logger") if key in (plain.get("trainer") or {})]:
