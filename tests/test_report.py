@@ -61,7 +61,8 @@ def runs(compose_config, tmp_path_factory):
         "mass": ["experiment=penguin_mass"],
         "untested": ["model=mlp", "test=false"],
     }
-    configs = {name: compose_config(f"name={name}", *FAST, *choice) for name, choice in chosen.items()}
+    own = f"runs_dir={tmp_path_factory.mktemp('report_runs')}"  # other tests have runs in the usual one
+    configs = {name: compose_config(f"name={name}", *FAST, *choice, own) for name, choice in chosen.items()}
     for cfg in configs.values():
         train(cfg)
     folders = {name: Path(cfg.run_dir) for name, cfg in configs.items()}
