@@ -138,7 +138,9 @@ def test_processes_that_share_memory_begin_with_states_of_their_own(compose_conf
 
 @pytest.mark.parametrize("strategy", ["ddp_notebook", pytest.param("ddp_spawn", marks=pytest.mark.slow)])
 def test_processes_that_lightning_starts_hand_over_what_they_have_reached(compose_config, strategy, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # else Lightning gives forked processes threads, where they wait for ever
+    monkeypatch.setenv(
+        "OMP_NUM_THREADS", "1"
+    )  # else Lightning gives forked processes threads, where they wait for ever
     overrides = ["model=mlp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=3", "optimizer.lr=1"]
     cfg = compose_config(*overrides, f"+trainer.strategy={strategy}", "checks=skip", "callbacks.progress=null")
     train(cfg)
