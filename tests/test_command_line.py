@@ -74,7 +74,7 @@ def summary_of(project, name):
         (
             ["predict.py", "checkpoint=none.ckpt", "input=configs"],
             1,
-            "run is null, and there is no file checkpoint=none.ckpt",
+            "run is null, and checkpoint=none.ckpt is no file",
         ),
         (
             ["predict.py", "run=runs/x", "input=none.png"],

@@ -168,3 +168,10 @@ def test_a_package_that_is_missing_is_one_message(trained, exported, monkeypatch
     monkeypatch.setattr("my_project.engine.export.find_spec", lambda name: None if name == "onnxscript" else name)
     with pytest.raises(ConfigError, match=r"format=onnx needs onnxscript: uv sync --extra export"):
         exported(f"run={cfg.run_dir}")
+
+
+@pytest.mark.parametrize("tolerance", ["0", "-1"])
+def test_a_tolerance_that_nothing_can_meet_is_refused(trained, compose_config, tolerance):
+    run = f"run={trained('cnn', MANY).run_dir}"
+    with pytest.raises(ConfigError, match="tolerance must be above 0, got"):
+        check_config(compose_config(run, f"tolerance={tolerance}", config_name="export"))

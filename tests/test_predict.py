@@ -246,6 +246,14 @@ def test_a_temperature_fitted_on_validation_makes_its_loss_least_and_is_kept(run
     (run / "calibration.json").unlink()
 
 
+def test_a_value_of_the_data_that_nobody_would_read_is_refused(runs, compose_config):
+    values = [f"run={runs['digits'].run_dir}", f"input={runs['digits'].run_dir}", "++data.batch_sice=2"]
+    with pytest.raises(ConfigError, match=r"data\.batch_sice is read with calibrate=true only"):
+        check_config(compose_config(*values, config_name="predict"))
+    with pytest.raises(ConfigError, match=r"data\.batch_sice is not an argument .* did you mean batch_size\?"):
+        predict(compose_config(*values, "calibrate=true", config_name="predict"))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -453,3 +453,10 @@ def test_a_page_is_made_from_what_a_folder_still_has(tmp_path):
     (tmp_path / "bare" / "summary.json").write_text('{"status": "running", ')
     write_page(tmp_path / "bare" / "report.html")
     assert ">incomplete</span>" in (tmp_path / "bare" / "report.html").read_text()
+
+
+def test_a_config_that_was_damaged_is_one_message(tmp_path):
+    write_run(tmp_path, "edited", "model: [1\n")
+    with pytest.raises(ConfigError, match=r"config\.yaml cannot be read"):
+        write_page(tmp_path / "edited" / "report.html")
+    show_runs(tmp_path, words="", sort=None, most=1)  # the others are still compared

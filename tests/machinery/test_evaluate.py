@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import summary_of
+from my_project.data.tables import penguins
 from my_project.engine.errors import ConfigError
 from my_project.engine.run import evaluate, train
 
@@ -141,6 +142,14 @@ def test_rows_of_another_table_are_encoded_as_those_of_training(compose_config, 
         ],
     )
     assert name in old
+
+
+def test_the_penguins_are_scored_on_other_rows(compose_config, score, tmp_path, capsys):
+    train(cfg := compose_config("data=penguins", "model=tabular_mlp", *FAST))
+    lines = (Path(penguins.__file__).with_name("penguins.csv")).read_text().splitlines(keepends=True)
+    (tmp_path / "rows.csv").write_text("".join([lines[0], *lines[1::2]]))
+    assert score(cfg, f"data.path={tmp_path}/rows.csv")["test/accuracy"]["num_samples"] == 34
+    assert "the data are not the run's (split_sha256" in capsys.readouterr().out
 
 
 def test_data_of_other_classes_are_refused(digits, score, photos):

@@ -58,6 +58,8 @@ def check_config(cfg: DictConfig) -> None:
         raise ConfigError(f"{twice[0]} has two places, trainer.{twice[0]} and {twice[0]}: use the second")
     if not re.fullmatch(r"\w[\w.-]*", plain.get("name") or "unnamed"):
         raise ConfigError(f"name must be one folder of letters, digits, '_', '-' and '.', got {plain['name']!r}")
+    if (tolerance := plain.get("tolerance", 1.0)) <= 0:
+        raise ConfigError(f"tolerance must be above 0, got {tolerance}")
     if plain.get("optimizer_state") and not plain["checkpoint"]:
         raise ConfigError("optimizer_state=true needs checkpoint=, the file that holds it")
     check_files(plain)
@@ -99,9 +101,7 @@ def check_files(plain: dict[str, Any]) -> None:
         check_prediction(plain)
         if plain["run"] is None and checkpoint not in ("best", "last"):
             if not Path(str(checkpoint)).is_file():
-                raise ConfigError(
-                    f"run is null, and there is no file checkpoint={checkpoint} (relative to {Path.cwd()})"
-                )
+                raise ConfigError(f"run is null, and checkpoint={checkpoint} is no file (relative to {Path.cwd()})")
             return
     is_of_all = "runs_dir" in plain and not plain.get("run")
     if "run" in plain and not is_of_all and not Path(plain["run"] or "", "config.yaml").is_file():
@@ -124,6 +124,8 @@ def check_prediction(plain: dict[str, Any]) -> None:
         raise ConfigError(f"trainer.devices must be 1 to predict, got {plain['trainer']['devices']}")
     if plain["calibrate"] and plain["run"] is None:
         raise ConfigError("calibrate=true needs run=, the folder of the run: its validation split is used")
+    if plain["data"] and not plain["calibrate"]:
+        raise ConfigError(f"data.{next(iter(plain['data']))} is read with calibrate=true only, whose data it is of")
 
 
 def at_home(node: Any) -> Any:

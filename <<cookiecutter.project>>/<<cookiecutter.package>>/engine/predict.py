@@ -133,10 +133,8 @@ class Predictions:
     def close(self) -> None:
         """Write the rest; where there was nothing at all, the names of the columns."""
         if not self.num_samples:
-            self.add(
-                InputBatch(np.empty(0, dtype=object), (), {}),
-                torch.empty(0, *[len(self.names)] * bool(len(self.names))),
-            )
+            shape = (0, *[len(self.names)] * bool(len(self.names)))
+            self.add(InputBatch(np.empty(0, dtype=object), (), {}), torch.empty(shape))
         if self.waiting:
             self.write()
         self.writing.result()

@@ -8,13 +8,15 @@ from typing import Any
 
 import torch
 from lightning import LightningDataModule, LightningModule
+from omegaconf import OmegaConf
 from torch import Tensor
 
-from <<cookiecutter.package>>.engine.build import build
+from <<cookiecutter.package>>.engine.build import build, plain
 from <<cookiecutter.package>>.engine.console import warn
 from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.survival import checkpoints
 from <<cookiecutter.package>>.engine.survival.run_folder import load_run
+from <<cookiecutter.package>>.engine.targets import check_blocks
 from <<cookiecutter.package>>.engine.trained import Trained
 
 
@@ -50,6 +52,7 @@ class RecordedRun:
     @cached_property
     def data(self) -> LightningDataModule:
         """The data of the run, encoded as the checkpoint knows them."""
+        check_blocks(OmegaConf.create({"data": plain(self.cfg.data)}))
         data = build(self.cfg.data)
         checkpoints.restore_data(data, self.trained.checkpoint)
         if getattr(data, "split_sha256", None) != self.summary.get("split_sha256"):

@@ -15,8 +15,9 @@ class Penguins(Table):
 
     Args:
         target: column to predict.
+        path: of other rows; None: those of penguins.csv.
         table: task, drop, batch_size and the like of Table.
     """
 
-    def __init__(self, target: str = "species", **table: Any) -> None:
-        super().__init__(str(Path(__file__).with_name("penguins.csv")), target, **table)
+    def __init__(self, target: str = "species", path: str | None = None, **table: Any) -> None:
+        super().__init__(path or str(Path(__file__).with_name("penguins.csv")), target, **table)

@@ -12,7 +12,9 @@ from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from jinja2 import Environment, FileSystemLoader
 from omegaconf import OmegaConf
+from yaml import YAMLError
 
+from <<cookiecutter.package>>.engine.errors import ConfigError
 from <<cookiecutter.package>>.engine.redact import redacted
 from <<cookiecutter.package>>.engine.survival.config_differences import WHERE, flat
 
@@ -27,7 +29,10 @@ def write_page(path: Path) -> None:
     folder = path.parent
     facts: dict[str, Any] = {"seconds": {}} | read_json(path.with_suffix(".json"))
     summary: Any = redacted(read_json(folder / "summary.json"))
-    config: Any = redacted(OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")))
+    try:
+        config: Any = redacted(OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")))
+    except (OSError, ValueError, YAMLError) as error:
+        raise ConfigError(f"{folder / 'config.yaml'} cannot be read: {error}") from error
     confusions, classes = facts.get("confusions", []), facts.get("classes", [])
     names = facts.get("class_names", [])
     wrong = [(names[target], names[guess], n) for target, guess, n in confusions if target != guess]

@@ -40,7 +40,7 @@ def show_runs(runs_dir: Path, *, words: str, sort: str | None, most: int) -> Non
         try:
             write_page(page)
             run["page"] = True
-        except (OSError, yaml.YAMLError) as error:
+        except (OSError, ConfigError) as error:
             print(f"{page} cannot be written: {error}")
     lines = lines_of(runs)
     names = dict.fromkeys(name for line in lines for name in line["means"])
