@@ -48,6 +48,17 @@ def test_a_checkpoint_before_the_first_row_begins_anew(logger):
     assert logger.path.read_bytes() == alone
 
 
+def test_a_long_file_is_cut_where_it_is_and_not_written_again(logger):
+    logger.log_metrics(TRAIN, 0)
+    for step in range(1, 3000):
+        logger.log_metrics(TRAIN | {"note": step}, step)
+    state, file = logger.state_dict(), logger.path.stat().st_ino
+    alone = logger.path.read_bytes()
+    logger.log_metrics(TRAIN, 3000)
+    continued(logger, state)
+    assert (logger.path.read_bytes(), logger.path.stat().st_ino) == (alone, file)
+
+
 CHANGES = {
     "saved by a spreadsheet": lambda text: b"\xef\xbb\xbf" + text.replace(b",", b";").replace(b"\n", b"\r\n"),
     "a digit edited": lambda text: text.replace(b"0.5", b"0.6", 1),
